@@ -1,0 +1,204 @@
+//! Architectures as data. Every field has the meaning that TransformerLens gives it.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// What a network computes, without its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Architecture {
+    /// Tokens to logits at every position.
+    Transformer(TransformerConfig),
+    /// A vector to a vector through one or more hidden layers.
+    Mlp(MlpConfig),
+    /// A vector to itself through a narrower one, decoder tied to encoder.
+    Autoencoder(AutoencoderConfig),
+}
+
+/// Elementwise function of an MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(x, 0)
+    Relu,
+    /// GPT-2's tanh form
+    Gelu,
+    /// x^2
+    Square,
+    /// x
+    Identity,
+}
+
+/// Normalisation before each block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// None: the residual stream is read as it is.
+    None,
+    /// Ba et al. 2016, with weight and bias.
+    LayerNorm,
+    /// Zhang and Sennrich 2019, with weight.
+    RmsNorm,
+}
+
+/// How a transformer knows positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// A learned table added to the embedding.
+    Learned,
+    /// Not at all.
+    None,
+}
+
+/// A transformer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformerConfig {
+    /// Blocks.
+    pub n_layers: usize,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Query heads in a block.
+    pub n_heads: usize,
+    /// Key and value heads in a block; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Width of a head.
+    pub d_head: usize,
+    /// Neurons of an MLP; 0 is attention-only.
+    pub d_mlp: usize,
+    /// Tokens.
+    pub d_vocab: usize,
+    /// Logits.
+    pub d_vocab_out: usize,
+    /// Longest input in tokens.
+    pub n_ctx: usize,
+    /// Function of the neurons.
+    pub act_fn: Activation,
+    /// Normalisation.
+    pub norm: Norm,
+    /// Positions.
+    pub positions: Positions,
+    /// Whether a position sees only itself and those before it.
+    pub causal: bool,
+    /// Scores are divided by this; the usual value is sqrt(d_head).
+    pub attn_scale: f32,
+    /// Share c of softmax in the pattern: c softmax + (1 - c); 1 is the usual network (Zhong et
+    /// al. 2023 vary it).
+    pub attention_share: f32,
+    /// Whether q, k, v, and the head outputs have biases.
+    pub attn_bias: bool,
+    /// Whether the MLP has biases.
+    pub mlp_bias: bool,
+    /// Whether the logits have a bias.
+    pub unembed_bias: bool,
+}
+
+impl TransformerConfig {
+    /// A plain network of the usual kind, to be adjusted: ReLU, no norm, learned positions,
+    /// causal, no biases but those of the MLP, `n_ctx` and vocabularies as given.
+    pub fn plain(n_layers: usize, d_model: usize, n_heads: usize, vocab: usize, ctx: usize) -> Self {
+        let d_head = d_model / n_heads.max(1);
+        Self {
+            n_layers,
+            d_model,
+            n_heads,
+            n_kv_heads: n_heads,
+            d_head,
+            d_mlp: 0,
+            d_vocab: vocab,
+            d_vocab_out: vocab,
+            n_ctx: ctx,
+            act_fn: Activation::Relu,
+            norm: Norm::None,
+            positions: Positions::Learned,
+            causal: true,
+            attn_scale: (d_head as f32).sqrt(),
+            attention_share: 1.0,
+            attn_bias: false,
+            mlp_bias: true,
+            unembed_bias: false,
+        }
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let bad = |why: String| Err(Error::Architecture(why));
+        if self.n_heads == 0 || self.n_kv_heads == 0 || !self.n_heads.is_multiple_of(self.n_kv_heads)
+        {
+            return bad(format!(
+                "n_kv_heads = {} does not divide n_heads = {}",
+                self.n_kv_heads, self.n_heads
+            ));
+        }
+        for (name, n) in [
+            ("d_model", self.d_model),
+            ("d_head", self.d_head),
+            ("d_vocab", self.d_vocab),
+            ("d_vocab_out", self.d_vocab_out),
+            ("n_ctx", self.n_ctx),
+        ] {
+            if n == 0 || n > 1 << 24 {
+                return bad(format!("{name} = {n} is not a size"));
+            }
+        }
+        if !(self.attn_scale.is_finite() && self.attn_scale > 0.0) {
+            return bad(format!("attn_scale = {} is not positive", self.attn_scale));
+        }
+        if !(0.0..=1.0).contains(&self.attention_share) {
+            return bad(format!("attention_share = {} is not in 0..1", self.attention_share));
+        }
+        Ok(())
+    }
+}
+
+/// A multilayer perceptron: `d_in`, hidden layers with one activation, `d_out`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MlpConfig {
+    /// Length of the input vector.
+    pub d_in: usize,
+    /// Widths of the hidden layers.
+    pub d_hidden: Vec<usize>,
+    /// Length of the output vector.
+    pub d_out: usize,
+    /// Function of the hidden units.
+    pub act_fn: Activation,
+    /// Whether layers have biases.
+    pub bias: bool,
+}
+
+/// x^ = act(W^T W x + b).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderConfig {
+    /// Features n: length of input and output.
+    pub n_features: usize,
+    /// Hidden width m.
+    pub d_hidden: usize,
+    /// Function of the output.
+    pub act_fn: Activation,
+}
+
+impl Architecture {
+    /// Fails when the sizes contradict each other.
+    pub fn validate(&self) -> Result<(), Error> {
+        match self {
+            Self::Transformer(c) => c.validate(),
+            Self::Mlp(c) if c.d_in == 0 || c.d_out == 0 || c.d_hidden.contains(&0) => {
+                Err(Error::Architecture("a layer of an mlp has no units".into()))
+            }
+            Self::Autoencoder(c) if c.n_features == 0 || c.d_hidden == 0 => {
+                Err(Error::Architecture("an autoencoder has no features or no hidden units".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The transformer, if it is one.
+    pub fn transformer(&self) -> Option<&TransformerConfig> {
+        match self {
+            Self::Transformer(c) => Some(c),
+            _ => None,
+        }
+    }
+}

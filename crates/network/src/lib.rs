@@ -1,0 +1,42 @@
+//! Networks with named sites, interventions on them, and their weights on disk.
+//!
+//! A [`Network`] is an [`Architecture`] with weights under TransformerLens' names. Its forward
+//! pass records a graph in which every hook is a [`Site`]; a [`Runner`] holds a network on one set
+//! of [`Inputs`] and executes [`Row`]s: an input with [`Intervention`]s. Captures, patches, edge
+//! patches and gradients are edits of the recorded graph, so the compiler prunes what nobody reads.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `config.rs` | architectures as data |
+//! | `transformer.rs`, `small.rs` | the forward passes, one line a site |
+//! | `site.rs`, `selector.rs`, `edge.rs`, `intervention.rs` | the language of places and interventions |
+//! | `network.rs`, `weights.rs` | weights in memory and on disk |
+//! | `runner.rs`, `patch.rs` | execution |
+
+mod config;
+mod edge;
+mod error;
+mod inputs;
+mod intervention;
+mod network;
+mod patch;
+mod runner;
+mod selector;
+mod site;
+mod small;
+mod transformer;
+mod weights;
+
+pub use config::{
+    Activation, Architecture, AutoencoderConfig, MlpConfig, Norm, Positions, TransformerConfig,
+};
+pub use edge::{Edge, EdgeTable, Receiver, Sender};
+pub use error::Error;
+pub use inputs::Inputs;
+pub use intervention::{Intervention, Operation, Row, Target};
+pub use network::{Form, Network, Weights, record};
+pub use runner::Runner;
+pub use selector::{Selector, Span};
+pub use site::{Axis, Site};
+pub use transformer::NORM_EPS;
+pub use weights::{RawTensor, read_safetensors, write_safetensors, write_whole};

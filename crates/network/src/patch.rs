@@ -1,0 +1,222 @@
+//! Interventions as edits of a recorded graph.
+//!
+//! Rows that touch the same sites in the same way share one graph, a *form*: what differs between
+//! them, where in the site and to which values, is data bound at run time. So a thousand rows that
+//! each replace another unit of one site are one compilation and a few batches.
+
+use crate::config::TransformerConfig;
+use crate::edge::{EdgeTable, Receiver, Sender};
+use crate::network::{Form, record};
+use crate::{Architecture, Error};
+use flyroom_tensor::{Graph, Tensor, Value};
+use std::collections::BTreeMap;
+
+/// How one site is edited.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Edit {
+    /// x' = value where the mask is 1.
+    Replace,
+    /// x' = x + value.
+    Add,
+    /// x' = x + mask (value - x) Q^T Q for an orthonormal basis Q `[k, unit]`.
+    Subspace(Vec<Vec<f32>>),
+}
+
+/// What a group of rows has in common: sites with edits in order of application, and whether
+/// edges are patched.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Shape {
+    pub sites: Vec<(String, Edit)>,
+    pub edges: bool,
+}
+
+impl Shape {
+    /// The form of recording that it needs: the inputs of single heads exist in the split one.
+    pub fn form(&self) -> Form {
+        let split = |s: &str| {
+            s.ends_with("hook_q_input") || s.ends_with("hook_k_input") || s.ends_with("hook_v_input")
+        };
+        if self.edges || self.sites.iter().any(|(s, _)| split(s)) { Form::Split } else { Form::Plain }
+    }
+
+    /// Leaf names of edit `i`: (mask, value).
+    pub fn leaves(i: usize) -> (String, String) {
+        (format!("edit.{i}.mask"), format!("edit.{i}.value"))
+    }
+}
+
+/// Records the network with the edits of `shape` for `batch` rows.
+pub(crate) fn record_patched(
+    architecture: &Architecture,
+    batch: usize,
+    pos: usize,
+    shape: &Shape,
+) -> Result<Graph, Error> {
+    let mut plain = Graph::new();
+    record(&mut plain, architecture, batch, pos, shape.form())?;
+    for (site, _) in &shape.sites {
+        plain.at(site)?;
+    }
+    let mut wiring = match (shape.edges, architecture) {
+        (true, Architecture::Transformer(c)) => Some(Wiring::new(c, batch, pos)),
+        (true, _) => return Err(Error::Architecture("only a transformer has edges".into())),
+        _ => None,
+    };
+    let graph = plain.edited(&mut |g, name, v| {
+        let mut now = v;
+        if let Some(w) = &mut wiring {
+            now = w.edit(g, name, now)?;
+        }
+        for (i, (site, edit)) in shape.sites.iter().enumerate() {
+            if site == name {
+                now = apply(g, i, edit, now)?;
+            }
+        }
+        // Senders are read behind all edits of their site, so that a patched sender counts.
+        if let Some(w) = &mut wiring {
+            w.sent(g, name, now)?;
+        }
+        Ok((now != v).then_some(now))
+    })?;
+    Ok(graph)
+}
+
+fn apply(
+    g: &mut Graph,
+    i: usize,
+    edit: &Edit,
+    x: Value,
+) -> Result<Value, flyroom_tensor::Error> {
+    let shape = g.shape(x).to_vec();
+    let (mask, value) = Shape::leaves(i);
+    let value = g.input(&value, &shape);
+    match edit {
+        Edit::Replace => {
+            let mask = g.input(&mask, &shape);
+            g.select(mask, value, x)
+        }
+        Edit::Add => g.add(x, value),
+        Edit::Subspace(basis) => {
+            let (rest, unit) = (&shape[..shape.len() - 1], shape[shape.len() - 1]);
+            let rows: usize = rest.iter().product();
+            let k = basis.len();
+            let q = g.constant(Tensor::from_fn(&[k, unit], |i| basis[i / unit][i % unit]));
+            let difference = g.sub(value, x)?;
+            let difference = g.reshape(difference, &[rows, unit])?;
+            let coordinates = g.einsum("ru,ku->rk", difference, q)?;
+            let step = g.einsum("rk,ku->ru", coordinates, q)?;
+            let step = g.reshape(step, &shape)?;
+            let mask = g.input(&mask, &shape);
+            let step = g.mul(mask, step)?;
+            g.add(x, step)
+        }
+    }
+}
+
+/// The residual stream taken apart: what every sender wrote so far.
+pub(crate) struct Wiring {
+    table: EdgeTable,
+    batch: usize,
+    pos: usize,
+    d_model: usize,
+    /// Each `[batch, pos, senders, d_model]`, in order of the table.
+    sent: Vec<Value>,
+    senders: usize,
+}
+
+/// Leaf with the senders' activations of the reference run, `[batch, pos, senders, d_model]`.
+pub(crate) fn reference_leaf(site: &str) -> String {
+    format!("reference.{site}")
+}
+
+/// Leaf with the patched edges into one receiver site, `[batch, senders so far, receivers]`.
+pub(crate) fn mask_leaf(site: &str) -> String {
+    format!("edges.{site}")
+}
+
+impl Wiring {
+    pub fn new(c: &TransformerConfig, batch: usize, pos: usize) -> Self {
+        let table = EdgeTable::new(c);
+        Self { table, batch, pos, d_model: c.d_model, sent: vec![], senders: 0 }
+    }
+
+    /// Receivers that read at a site, in order.
+    pub fn receivers(table: &EdgeTable, site: &str) -> Vec<Receiver> {
+        table.receivers.iter().copied().filter(|&r| receiver_site(r) == site).collect()
+    }
+
+    /// [batch, pos, d_model] or [batch, pos, head, d_model] to [batch, pos, n, d_model].
+    fn as_senders(&self, g: &mut Graph, v: Value) -> Result<(Value, usize), flyroom_tensor::Error> {
+        let n = g.shape(v).iter().product::<usize>() / (self.batch * self.pos * self.d_model).max(1);
+        Ok((g.reshape(v, &[self.batch, self.pos, n, self.d_model])?, n))
+    }
+
+    /// Notes what a sender site wrote.
+    fn sent(&mut self, g: &mut Graph, name: &str, v: Value) -> Result<(), flyroom_tensor::Error> {
+        if !self.table.senders.iter().any(|&s| sender_site(s) == name) {
+            return Ok(());
+        }
+        let (v, n) = self.as_senders(g, v)?;
+        let shape = g.shape(v).to_vec();
+        let reference = g.input(&reference_leaf(name), &shape);
+        let difference = g.sub(reference, v)?;
+        self.sent.push(difference);
+        self.senders += n;
+        Ok(())
+    }
+
+    /// Adds the patched edges' differences at a receiver site.
+    fn edit(&mut self, g: &mut Graph, name: &str, x: Value) -> Result<Value, flyroom_tensor::Error> {
+        let receivers = Self::receivers(&self.table, name).len();
+        if receivers == 0 || self.sent.is_empty() {
+            return Ok(x);
+        }
+        let mask = g.input(&mask_leaf(name), &[self.batch, self.senders, receivers]);
+        let differences = g.concat(&self.sent, 2)?; // [batch, pos, senders, d_model]
+        let delta = g.einsum("bur,bpud->bprd", mask, differences)?;
+        let delta = g.reshape(delta, &g.shape(x).to_vec())?;
+        g.add(x, delta)
+    }
+}
+
+/// Where a receiver reads.
+pub(crate) fn receiver_site(r: Receiver) -> String {
+    match r {
+        Receiver::Query(l, _) => format!("blocks.{l}.hook_q_input"),
+        Receiver::Key(l, _) => format!("blocks.{l}.hook_k_input"),
+        Receiver::Value(l, _) => format!("blocks.{l}.hook_v_input"),
+        Receiver::Mlp(l) => format!("blocks.{l}.hook_mlp_in"),
+        Receiver::Logits => "unembed.hook_in".into(),
+    }
+}
+
+/// Where a sender writes.
+pub(crate) fn sender_site(s: Sender) -> String {
+    match s {
+        Sender::Embed => "hook_embed".into(),
+        Sender::PosEmbed => "hook_pos_embed".into(),
+        Sender::Head(l, _) => format!("blocks.{l}.attn.hook_result"),
+        Sender::Mlp(l) => format!("blocks.{l}.hook_mlp_out"),
+    }
+}
+
+/// Sender sites in order of writing, each once.
+pub(crate) fn sender_sites(table: &EdgeTable) -> Vec<String> {
+    let mut out: Vec<String> = vec![];
+    for &s in &table.senders {
+        let site = sender_site(s);
+        if out.last() != Some(&site) {
+            out.push(site);
+        }
+    }
+    out
+}
+
+/// Receiver sites with the number of senders before each.
+pub(crate) fn receiver_sites(table: &EdgeTable) -> BTreeMap<String, Vec<Receiver>> {
+    let mut out: BTreeMap<String, Vec<Receiver>> = BTreeMap::new();
+    for &r in &table.receivers {
+        out.entry(receiver_site(r)).or_default().push(r);
+    }
+    out
+}

@@ -1,0 +1,50 @@
+//! Networks without positions: the multilayer perceptron and the tied autoencoder. Their sites
+//! have the axes of a transformer with pos = 1 left out: `[batch, unit]`.
+
+use crate::config::{AutoencoderConfig, MlpConfig};
+use crate::transformer::activation;
+use flyroom_tensor::{Error, Graph, Value};
+
+/// Records an MLP on `input` `[batch, d_in]`; returns `[batch, d_out]`.
+pub fn record_mlp(g: &mut Graph, c: &MlpConfig, batch: usize) -> Result<Value, Error> {
+    let x = g.input("input", &[batch, c.d_in]);
+    let mut x = g.site("hook_input", x);
+    let mut width = c.d_in;
+    for (i, &d) in c.d_hidden.iter().enumerate() {
+        let w = g.parameter(&format!("blocks.{i}.mlp.W_in"), &[width, d]);
+        let mut pre = g.einsum("bi,io->bo", x, w)?;
+        if c.bias {
+            let b = g.parameter(&format!("blocks.{i}.mlp.b_in"), &[d]);
+            pre = g.add(pre, b)?;
+        }
+        let pre = g.site(&format!("blocks.{i}.mlp.hook_pre"), pre);
+        let post = activation(g, c.act_fn, pre)?;
+        x = g.site(&format!("blocks.{i}.mlp.hook_post"), post);
+        width = d;
+    }
+    let w = g.parameter("unembed.W_U", &[width, c.d_out]);
+    let mut y = g.einsum("bi,io->bo", x, w)?;
+    if c.bias {
+        let b = g.parameter("unembed.b_U", &[c.d_out]);
+        y = g.add(y, b)?;
+    }
+    Ok(g.site("hook_logits", y))
+}
+
+/// Records x^ = act(W^T W x + b) on `input` `[batch, n_features]` (Elhage et al. 2022).
+pub fn record_autoencoder(
+    g: &mut Graph,
+    c: &AutoencoderConfig,
+    batch: usize,
+) -> Result<Value, Error> {
+    let x = g.input("input", &[batch, c.n_features]);
+    let x = g.site("hook_input", x);
+    let w = g.parameter("W", &[c.d_hidden, c.n_features]);
+    let hidden = g.einsum("bn,mn->bm", x, w)?;
+    let hidden = g.site("hook_hidden", hidden); // [batch, d_hidden]
+    let y = g.einsum("bm,mn->bn", hidden, w)?;
+    let b = g.parameter("b_final", &[c.n_features]);
+    let y = g.add(y, b)?;
+    let y = activation(g, c.act_fn, y)?;
+    Ok(g.site("hook_logits", y))
+}

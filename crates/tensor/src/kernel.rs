@@ -1,0 +1,129 @@
+//! What an operation has to bring before a graph accepts it.
+//!
+//! A [`Kernel`] computes one output array from input arrays: in f32 on the canonical order, and
+//! in f64 as the reference that tests hold the first against. An [`Op`] is a kernel that also
+//! knows its derivatives, written as further nodes of the graph. Kernels that only appear inside
+//! derivatives stop at `Kernel`: second derivatives are out of scope.
+
+use crate::{Context, Error, Graph, Value};
+use std::fmt::Debug;
+
+/// One input of a kernel: its values and the lengths of its axes.
+#[derive(Debug, Clone, Copy)]
+pub struct Arg<'a> {
+    /// The values, row-major.
+    pub data: Data<'a>,
+    /// Lengths of the axes.
+    pub shape: &'a [usize],
+}
+
+/// Values of an input: reals, or indices into a table (tokens, targets).
+#[derive(Debug, Clone, Copy)]
+pub enum Data<'a> {
+    /// Reals.
+    Real(&'a [f32]),
+    /// Indices.
+    Index(&'a [u32]),
+}
+
+impl<'a> Arg<'a> {
+    /// The reals. Graph construction guarantees the kind, so the other arm is unreachable.
+    pub fn real(&self) -> &'a [f32] {
+        match self.data {
+            Data::Real(x) => x,
+            Data::Index(_) => unreachable!("the graph checked that this operand is real"),
+        }
+    }
+
+    /// The indices, with the same guarantee.
+    pub fn index(&self) -> &'a [u32] {
+        match self.data {
+            Data::Index(x) => x,
+            Data::Real(_) => unreachable!("the graph checked that this operand is an index"),
+        }
+    }
+
+    /// (rows, length of the last axis).
+    pub fn rows(&self) -> (usize, usize) {
+        rows(self.shape)
+    }
+}
+
+/// (product of all axes but the last, length of the last axis); a scalar is one row of one.
+pub fn rows(shape: &[usize]) -> (usize, usize) {
+    match shape.split_last() {
+        Some((&cols, rest)) => (rest.iter().product(), cols),
+        None => (1, 1),
+    }
+}
+
+/// One input of an f64 reference.
+#[derive(Debug, Clone, Copy)]
+pub struct Arg64<'a> {
+    /// Reals, empty for an index operand.
+    pub real: &'a [f64],
+    /// Indices, empty for a real operand.
+    pub index: &'a [u32],
+    /// Lengths of the axes.
+    pub shape: &'a [usize],
+}
+
+/// A computation from arrays to one array.
+pub trait Kernel: Debug + Send + Sync {
+    /// The field's name for it; errors and tests use it.
+    fn name(&self) -> &'static str;
+
+    /// Shape of the output, or why the operands do not fit.
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error>;
+
+    /// Which operands are indices (all others are reals).
+    fn index_operands(&self) -> &'static [usize] {
+        &[]
+    }
+
+    /// For an index operand: rows of the table that it points into.
+    fn index_limit(&self, _operand: usize, _x: &[&[usize]]) -> Option<usize> {
+        None
+    }
+
+    /// Writes every element of `y`, whatever it held.
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]);
+
+    /// The same function in f64, plainly.
+    fn reference(&self, x: &[Arg64], y: &mut [f64]);
+}
+
+/// The values around one application of an op: what a derivative rule may read.
+#[derive(Debug, Clone, Copy)]
+pub struct Applied<'a> {
+    /// Operands.
+    pub x: &'a [Value],
+    /// Result.
+    pub y: Value,
+}
+
+/// A kernel with its derivatives.
+pub trait Op: Kernel {
+    /// Adds to the graph the cotangents of the operands in `wanted`, given the cotangent `dy` of
+    /// the result: dx_i = (dy/dx_i)^T dy. `None` where the derivative is zero everywhere.
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error>;
+
+    /// Adds to the graph the tangent of the result, given tangents of the operands (`None` is
+    /// zero): dy = sum_i (dy/dx_i) dx_i.
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error>;
+}
+
+pub(crate) fn shapes_error(op: &'static str, x: &[&[usize]], why: impl Into<String>) -> Error {
+    Error::Shapes { op, shapes: x.iter().map(|s| s.to_vec()).collect(), why: why.into() }
+}

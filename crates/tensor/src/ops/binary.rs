@@ -1,0 +1,238 @@
+//! Elementwise operations of two arrays under numpy's broadcasting: axes align at the end, an
+//! axis of length 1 repeats.
+
+use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::{Context, Error, Graph, Kernel, Op, Value};
+
+/// The four arithmetic operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// x + y
+    Add,
+    /// x - y
+    Sub,
+    /// x * y
+    Mul,
+    /// x / y
+    Div,
+}
+
+/// The common shape, or `None`.
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let n = a.len().max(b.len());
+    let at = |s: &[usize], i: usize| if i + s.len() < n { 1 } else { s[i + s.len() - n] };
+    (0..n)
+        .map(|i| match (at(a, i), at(b, i)) {
+            (x, y) if x == y => Some(x),
+            (1, y) => Some(y),
+            (x, 1) => Some(x),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Strides of `s` over the axes of `out`, 0 where it repeats.
+fn strides(s: &[usize], out: &[usize]) -> Vec<usize> {
+    let pad = out.len() - s.len();
+    (0..out.len())
+        .map(|i| {
+            if i < pad || s[i - pad] == 1 { 0 } else { s[i - pad + 1..].iter().product::<usize>() }
+        })
+        .collect()
+}
+
+/// Offsets of one operand at the start of each row (all axes but the last).
+fn row_offset(row: usize, out: &[usize], strides: &[usize]) -> usize {
+    let mut rest = row;
+    let mut offset = 0;
+    for i in (0..out.len().saturating_sub(1)).rev() {
+        offset += (rest % out[i]) * strides[i];
+        rest /= out[i];
+    }
+    offset
+}
+
+impl Binary {
+    fn one(self, x: f32, y: f32) -> f32 {
+        match self {
+            Binary::Add => x + y,
+            Binary::Sub => x - y,
+            Binary::Mul => x * y,
+            Binary::Div => x / y,
+        }
+    }
+
+    fn row(self, a: &[f32], b: &[f32], y: &mut [f32]) {
+        // The match is outside the loops so that each loop vectorises.
+        macro_rules! loops {
+            ($f:expr) => {
+                match (a.len() == y.len(), b.len() == y.len()) {
+                    (true, true) => y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = $f(*a, *b)),
+                    (true, false) => y.iter_mut().zip(a).for_each(|(y, a)| *y = $f(*a, b[0])),
+                    (false, true) => y.iter_mut().zip(b).for_each(|(y, b)| *y = $f(a[0], *b)),
+                    (false, false) => y.iter_mut().for_each(|y| *y = $f(a[0], b[0])),
+                }
+            };
+        }
+        match self {
+            Binary::Add => loops!(|x: f32, y: f32| x + y),
+            Binary::Sub => loops!(|x: f32, y: f32| x - y),
+            Binary::Mul => loops!(|x: f32, y: f32| x * y),
+            Binary::Div => loops!(|x: f32, y: f32| x / y),
+        }
+    }
+}
+
+impl Kernel for Binary {
+    fn name(&self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+        }
+    }
+
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        broadcast(x[0], x[1]).ok_or_else(|| shapes_error(self.name(), x, "they do not broadcast"))
+    }
+
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        let (a, b) = (x[0].real(), x[1].real());
+        if a.len() == y.len() && b.len() == y.len() {
+            cx.split(y, 1, 1, |start, y| {
+                self.row(&a[start..start + y.len()], &b[start..start + y.len()], y);
+            });
+            return;
+        }
+        let out = broadcast(x[0].shape, x[1].shape).unwrap_or_default();
+        let Some(&cols) = out.last() else {
+            y[0] = self.one(a[0], b[0]);
+            return;
+        };
+        if y.is_empty() {
+            return;
+        }
+        let (sa, sb) = (strides(x[0].shape, &out), strides(x[1].shape, &out));
+        let width = |s: &[usize]| if s[s.len() - 1] == 0 { 1 } else { cols };
+        let (wa, wb) = (width(&sa), width(&sb));
+        cx.split(y, cols, cols, |first, y| {
+            for (r, y) in y.chunks_exact_mut(cols).enumerate() {
+                let (oa, ob) = (row_offset(first + r, &out, &sa), row_offset(first + r, &out, &sb));
+                self.row(&a[oa..oa + wa], &b[ob..ob + wb], y);
+            }
+        });
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        let out = broadcast(x[0].shape, x[1].shape).unwrap_or_default();
+        let (sa, sb) = (strides(x[0].shape, &out), strides(x[1].shape, &out));
+        let cols = out.last().copied().unwrap_or(1);
+        for (i, y) in y.iter_mut().enumerate() {
+            let at = |s: &[usize]| {
+                row_offset(i / cols, &out, s) + (i % cols) * s.last().copied().unwrap_or(0)
+            };
+            let (a, b) = (x[0].real[at(&sa)], x[1].real[at(&sb)]);
+            *y = match self {
+                Binary::Add => a + b,
+                Binary::Sub => a - b,
+                Binary::Mul => a * b,
+                Binary::Div => a / b,
+            };
+        }
+    }
+}
+
+impl Op for Binary {
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        let (a, b) = (at.x[0], at.x[1]);
+        let mut out = vec![None, None];
+        if wanted[0] {
+            let d = match self {
+                Binary::Add | Binary::Sub => dy,
+                Binary::Mul => g.mul(dy, b)?,
+                Binary::Div => g.div(dy, b)?,
+            };
+            out[0] = Some(g.sum_to(d, &g.shape(a).to_vec())?);
+        }
+        if wanted[1] {
+            let d = match self {
+                Binary::Add => dy,
+                Binary::Sub => g.scale(dy, -1.0)?,
+                Binary::Mul => g.mul(dy, a)?,
+                // d(a/b)/db = -(a/b)/b
+                Binary::Div => {
+                    let t = g.mul(dy, at.y)?;
+                    let t = g.div(t, b)?;
+                    g.scale(t, -1.0)?
+                }
+            };
+            out[1] = Some(g.sum_to(d, &g.shape(b).to_vec())?);
+        }
+        Ok(out)
+    }
+
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        let (a, b) = (at.x[0], at.x[1]);
+        let shape = g.shape(at.y).to_vec();
+        let left = match (dx[0], self) {
+            (None, _) => None,
+            (Some(d), Binary::Add | Binary::Sub) => Some(d),
+            (Some(d), Binary::Mul) => Some(g.mul(d, b)?),
+            (Some(d), Binary::Div) => Some(g.div(d, b)?),
+        };
+        let right = match (dx[1], self) {
+            (None, _) => None,
+            (Some(d), Binary::Add) => Some(d),
+            (Some(d), Binary::Sub) => Some(g.scale(d, -1.0)?),
+            (Some(d), Binary::Mul) => Some(g.mul(a, d)?),
+            (Some(d), Binary::Div) => {
+                let t = g.mul(at.y, d)?;
+                let t = g.div(t, b)?;
+                Some(g.scale(t, -1.0)?)
+            }
+        };
+        Ok(match (left, right) {
+            (Some(l), Some(r)) => Some(g.add(l, r)?),
+            (Some(d), None) | (None, Some(d)) if g.shape(d) == shape => Some(d),
+            (Some(d), None) | (None, Some(d)) => {
+                let zero = g.constant(crate::Tensor::zeros(&shape));
+                Some(g.add(zero, d)?)
+            }
+            (None, None) => None,
+        })
+    }
+}
+
+impl Graph {
+    /// x + y, broadcasting.
+    pub fn add(&mut self, x: Value, y: Value) -> Result<Value, Error> {
+        self.apply(Binary::Add, &[x, y])
+    }
+
+    /// x - y, broadcasting.
+    pub fn sub(&mut self, x: Value, y: Value) -> Result<Value, Error> {
+        self.apply(Binary::Sub, &[x, y])
+    }
+
+    /// x * y, broadcasting.
+    pub fn mul(&mut self, x: Value, y: Value) -> Result<Value, Error> {
+        self.apply(Binary::Mul, &[x, y])
+    }
+
+    /// x / y, broadcasting.
+    pub fn div(&mut self, x: Value, y: Value) -> Result<Value, Error> {
+        self.apply(Binary::Div, &[x, y])
+    }
+}

@@ -1,0 +1,221 @@
+//! Products of two arrays by axis letters: `"bpd,hdk->bphk"`.
+//!
+//! One operation covers every product of a transformer and every product of its derivatives: the
+//! cotangent of an operand is again an einsum of the other operand with the result's cotangent.
+//! Letters in both operands and the result are batch axes, letters in both operands alone are
+//! summed, in the order in which the left operand has them; each sum is one ascending chain of
+//! fused multiply-adds. A letter in one operand alone that the result lacks is an error.
+
+use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::kernels::product::Product;
+use crate::{Context, Error, Graph, Kernel, Op, Value};
+
+/// A product of two operands.
+#[derive(Debug, Clone)]
+pub struct Einsum {
+    left: Vec<char>,
+    right: Vec<char>,
+    result: Vec<char>,
+    shape: Vec<usize>,
+    tables: Tables,
+    product: Product,
+}
+
+/// Element offsets of every index tuple: batch (a, b, c), m (a, c), n (b, c), k (a, b).
+#[derive(Debug, Clone)]
+struct Tables {
+    batch: Vec<[usize; 3]>,
+    m: Vec<[usize; 2]>,
+    n: Vec<[usize; 2]>,
+    k: Vec<[usize; 2]>,
+}
+
+fn formula_error(formula: &str, why: impl Into<String>) -> Error {
+    Error::Formula { formula: formula.into(), why: why.into() }
+}
+
+/// Offsets of every index tuple over `axes` (letter, length) in an operand with `strides`.
+fn offsets(axes: &[(char, usize)], letters: &[char], shape: &[usize]) -> Vec<usize> {
+    let stride = |c: char| match letters.iter().position(|&l| l == c) {
+        Some(i) => shape[i + 1..].iter().product::<usize>(),
+        None => 0,
+    };
+    let mut out = vec![0usize];
+    for &(c, len) in axes {
+        let s = stride(c);
+        out = out.iter().flat_map(|&base| (0..len).map(move |i| base + i * s)).collect();
+    }
+    if axes.iter().any(|a| a.1 == 0) { vec![] } else { out }
+}
+
+impl Einsum {
+    /// Reads a formula for operands of the given shapes.
+    pub fn new(formula: &str, a: &[usize], b: &[usize]) -> Result<Self, Error> {
+        let bad = |why: &str| formula_error(formula, why);
+        let (operands, result) = formula.split_once("->").ok_or_else(|| bad("no '->'"))?;
+        let (left, right) = operands.split_once(',').ok_or_else(|| bad("two operands wanted"))?;
+        let letters = |s: &str| s.chars().collect::<Vec<char>>();
+        Self::from_letters(letters(left), letters(right), letters(result), a, b)
+    }
+
+    fn from_letters(
+        left: Vec<char>,
+        right: Vec<char>,
+        result: Vec<char>,
+        a: &[usize],
+        b: &[usize],
+    ) -> Result<Self, Error> {
+        let formula = || {
+            let s = |x: &[char]| x.iter().collect::<String>();
+            format!("{},{}->{}", s(&left), s(&right), s(&result))
+        };
+        if left.len() != a.len() || right.len() != b.len() {
+            let why = format!("operands have {} and {} axes", a.len(), b.len());
+            return Err(formula_error(&formula(), why));
+        }
+        let mut lengths: Vec<(char, usize)> = vec![];
+        for (&c, &n) in left.iter().chain(&right).zip(a.iter().chain(b)) {
+            match lengths.iter().find(|(l, _)| *l == c) {
+                Some(&(_, m)) if m != n => {
+                    return Err(shapes_error("einsum", &[a, b], format!("axis '{c}' is {m} and {n}")));
+                }
+                Some(_) => {}
+                None => lengths.push((c, n)),
+            }
+        }
+        let repeated = |x: &[char]| (1..x.len()).any(|i| x[..i].contains(&x[i]));
+        if repeated(&left) || repeated(&right) || repeated(&result) {
+            return Err(formula_error(&formula(), "a letter twice in one operand"));
+        }
+        let length = |c: char| lengths.iter().find(|(l, _)| *l == c).map(|x| x.1);
+        let (mut batch, mut m, mut n, mut k) = (vec![], vec![], vec![], vec![]);
+        let mut shape = vec![];
+        for &c in &result {
+            let len = length(c).ok_or_else(|| {
+                formula_error(&formula(), format!("'{c}' is in no operand"))
+            })?;
+            shape.push(len);
+            match (left.contains(&c), right.contains(&c)) {
+                (true, true) => batch.push((c, len)),
+                (true, false) => m.push((c, len)),
+                _ => n.push((c, len)),
+            }
+        }
+        for &(c, len) in &lengths {
+            if result.contains(&c) {
+                continue;
+            }
+            if !(left.contains(&c) && right.contains(&c)) {
+                return Err(formula_error(&formula(), format!("'{c}' would be summed alone")));
+            }
+            k.push((c, len));
+        }
+        let in_a = |axes: &[(char, usize)]| offsets(axes, &left, a);
+        let in_b = |axes: &[(char, usize)]| offsets(axes, &right, b);
+        let in_c = |axes: &[(char, usize)]| offsets(axes, &result, &shape);
+        let pair = |x: Vec<usize>, y: Vec<usize>| {
+            x.into_iter().zip(y).map(|(x, y)| [x, y]).collect::<Vec<_>>()
+        };
+        let batch = in_a(&batch)
+            .into_iter()
+            .zip(in_b(&batch))
+            .zip(in_c(&batch))
+            .map(|((x, y), z)| [x, y, z])
+            .collect();
+        let m = pair(in_a(&m), in_c(&m));
+        let n = pair(in_b(&n), in_c(&n));
+        let k = pair(in_a(&k), in_b(&k));
+        let tables = Tables { batch, m, n, k };
+        let Tables { batch, m, n, k } = tables.clone();
+        let product = Product::new(batch, m, n, k);
+        Ok(Self { left, right, result, shape, tables, product })
+    }
+}
+
+impl Kernel for Einsum {
+    fn name(&self) -> &'static str {
+        "einsum"
+    }
+
+    fn shape(&self, _x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        Ok(self.shape.clone())
+    }
+
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        self.product.run(cx, x[0].real(), x[1].real(), y);
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        for [a0, b0, c0] in &self.tables.batch {
+            for [a1, c1] in &self.tables.m {
+                for [b1, c2] in &self.tables.n {
+                    y[c0 + c1 + c2] = self
+                        .tables
+                        .k
+                        .iter()
+                        .map(|[a2, b2]| x[0].real[a0 + a1 + a2] * x[1].real[b0 + b1 + b2])
+                        .sum();
+                }
+            }
+        }
+    }
+}
+
+impl Op for Einsum {
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        let letters = [&self.left, &self.right];
+        let mut out = vec![None, None];
+        for i in 0..2 {
+            if wanted[i] {
+                let other = at.x[1 - i];
+                // The left operand sets the order of the sum: dy for activations, and the other
+                // operand for weights, whose rows run over (batch, pos).
+                let (l, r) = (&self.result, letters[1 - i]);
+                let e = if i == 0 {
+                    let (ls, rs) = (g.shape(dy).to_vec(), g.shape(other).to_vec());
+                    let e = Self::from_letters(l.clone(), r.clone(), letters[i].clone(), &ls, &rs)?;
+                    g.apply(e, &[dy, other])?
+                } else {
+                    let (ls, rs) = (g.shape(other).to_vec(), g.shape(dy).to_vec());
+                    let e = Self::from_letters(r.clone(), l.clone(), letters[i].clone(), &ls, &rs)?;
+                    g.apply(e, &[other, dy])?
+                };
+                out[i] = Some(e);
+            }
+        }
+        Ok(out)
+    }
+
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        let mut sum = None;
+        for i in 0..2 {
+            let Some(d) = dx[i] else { continue };
+            let x = if i == 0 { [d, at.x[1]] } else { [at.x[0], d] };
+            let t = g.apply(self.clone(), &x)?;
+            sum = Some(match sum {
+                None => t,
+                Some(s) => g.add(s, t)?,
+            });
+        }
+        Ok(sum)
+    }
+}
+
+impl Graph {
+    /// Records a product, e.g. `einsum("bpd,hdk->bphk", resid, w_q)`.
+    pub fn einsum(&mut self, formula: &str, a: Value, b: Value) -> Result<Value, Error> {
+        let e = Einsum::new(formula, self.shape(a), self.shape(b))?;
+        self.apply(e, &[a, b])
+    }
+}

@@ -1,0 +1,129 @@
+//! Rows of a table by index: embeddings.
+
+use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::{Context, Error, Graph, Kernel, Op, Value};
+
+/// Operands table `[rows, d]` and indices `[..]`; result `[.., d]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Gather;
+
+impl Kernel for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        let &[_, d] = x[0] else {
+            return Err(shapes_error("gather", x, "the table has two axes"));
+        };
+        let mut shape = x[1].to_vec();
+        shape.push(d);
+        Ok(shape)
+    }
+
+    fn index_operands(&self) -> &'static [usize] {
+        &[1]
+    }
+
+    fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
+        (operand == 1).then(|| x[0][0])
+    }
+
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        let (table, index) = (x[0].real(), x[1].index());
+        let d = x[0].shape[1];
+        if d == 0 {
+            return;
+        }
+        cx.split(y, d, d, |first, y| {
+            for (r, row) in y.chunks_exact_mut(d).enumerate() {
+                let i = index[first + r] as usize;
+                row.copy_from_slice(&table[i * d..(i + 1) * d]);
+            }
+        });
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        let d = x[0].shape[1];
+        for (r, &i) in x[1].index.iter().enumerate() {
+            let i = i as usize;
+            y[r * d..(r + 1) * d].copy_from_slice(&x[0].real[i * d..(i + 1) * d]);
+        }
+    }
+}
+
+/// Operands indices and cotangent `[.., d]`: rows added in ascending order into `[rows, d]`.
+#[derive(Debug, Clone, Copy)]
+struct Scatter {
+    rows: usize,
+}
+
+impl Kernel for Scatter {
+    fn name(&self) -> &'static str {
+        "scatter"
+    }
+
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        let d = x[1].last().copied().unwrap_or(1);
+        Ok(vec![self.rows, d])
+    }
+
+    fn index_operands(&self) -> &'static [usize] {
+        &[0]
+    }
+
+    fn index_limit(&self, operand: usize, _x: &[&[usize]]) -> Option<usize> {
+        (operand == 0).then_some(self.rows)
+    }
+
+    fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {
+        let (index, dy) = (x[0].index(), x[1].real());
+        let d = x[1].shape.last().copied().unwrap_or(1);
+        y.fill(0.0);
+        for (r, &i) in index.iter().enumerate() {
+            let row = &mut y[i as usize * d..(i as usize + 1) * d];
+            for (y, dy) in row.iter_mut().zip(&dy[r * d..(r + 1) * d]) {
+                *y += dy;
+            }
+        }
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        let d = x[1].shape.last().copied().unwrap_or(1);
+        y.fill(0.0);
+        for (r, &i) in x[0].index.iter().enumerate() {
+            for c in 0..d {
+                y[i as usize * d + c] += x[1].real[r * d + c];
+            }
+        }
+    }
+}
+
+impl Op for Gather {
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        let rows = g.shape(at.x[0])[0];
+        Ok(vec![Some(g.derived(Scatter { rows }, &[at.x[1], dy])?), None])
+    }
+
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        dx[0].map(|d| g.gather(d, at.x[1])).transpose()
+    }
+}
+
+impl Graph {
+    /// Rows of `table` `[rows, d]` at `index` `[..]`.
+    pub fn gather(&mut self, table: Value, index: Value) -> Result<Value, Error> {
+        self.apply(Gather, &[table, index])
+    }
+}

@@ -1,0 +1,171 @@
+//! Sums: of everything, and down to a shape that broadcasts back.
+
+use super::binary::broadcast;
+use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::{Context, Error, Graph, Kernel, Op, Tensor, Value, kernels::reduce};
+
+/// Sum of all elements to a scalar (shape `[]`): rows by lanes, then the rows in one chain.
+#[derive(Debug, Clone, Copy)]
+pub struct Sum;
+
+impl Kernel for Sum {
+    fn name(&self) -> &'static str {
+        "sum"
+    }
+
+    fn shape(&self, _x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        Ok(vec![])
+    }
+
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        let (rows, cols) = x[0].rows();
+        let mut sums = vec![0.0; rows];
+        reduce::sum_last(cx, x[0].real(), rows, cols, &mut sums);
+        y[0] = sums.iter().fold(0.0, |a, b| a + b);
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        y[0] = x[0].real.iter().sum();
+    }
+}
+
+impl Op for Sum {
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        let ones = Tensor::from_fn(g.shape(at.x[0]), |_| 1.0);
+        let ones = g.constant(ones);
+        Ok(vec![Some(g.mul(ones, dy)?)])
+    }
+
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        _at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        dx[0].map(|d| g.sum(d)).transpose()
+    }
+}
+
+/// Sum over the axes along which `target` repeats: the reverse of broadcasting. The last axis is
+/// summed first, by lanes; every other run of neighbouring axes is one ascending chain.
+#[derive(Debug, Clone)]
+pub struct SumTo {
+    target: Vec<usize>,
+}
+
+impl SumTo {
+    /// (kept, length) of each axis of `from`, after padding the target with ones in front.
+    fn axes(&self, from: &[usize]) -> Vec<(bool, usize)> {
+        let pad = from.len() - self.target.len();
+        from.iter()
+            .enumerate()
+            .map(|(i, &n)| (i >= pad && self.target[i - pad] == n, n))
+            .collect()
+    }
+}
+
+impl Kernel for SumTo {
+    fn name(&self) -> &'static str {
+        "sum_to"
+    }
+
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        if self.target.len() > x[0].len() || broadcast(&self.target, x[0]).as_deref() != Some(x[0])
+        {
+            return Err(shapes_error("sum_to", &[x[0], &self.target], "does not broadcast back"));
+        }
+        Ok(self.target.clone())
+    }
+
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        let mut axes = self.axes(x[0].shape);
+        let mut current: std::borrow::Cow<[f32]> = x[0].real().into();
+        if let Some(&(false, cols)) = axes.last()
+            && cols != 1
+        {
+            axes.pop();
+            let rows = axes.iter().map(|a| a.1).product();
+            let mut sums = vec![0.0; rows];
+            reduce::sum_last(cx, &current, rows, cols, &mut sums);
+            current = sums.into();
+        }
+        while let Some(end) = axes.iter().rposition(|a| !a.0 && a.1 != 1) {
+            let start = axes[..=end].iter().rposition(|a| a.0).map_or(0, |i| i + 1);
+            let size = |a: &[(bool, usize)]| a.iter().map(|a| a.1).product::<usize>();
+            let (outer, axis, inner) =
+                (size(&axes[..start]), size(&axes[start..=end]), size(&axes[end + 1..]));
+            let mut sums = vec![0.0; outer * inner];
+            reduce::sum_axis(cx, &current, outer, axis, inner, &mut sums);
+            current = sums.into();
+            axes.drain(start..=end);
+        }
+        y.copy_from_slice(&current);
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        y.fill(0.0);
+        let axes = self.axes(x[0].shape);
+        for (i, v) in x[0].real.iter().enumerate() {
+            let (mut rest, mut offset, mut stride) = (i, 0, 1);
+            for &(kept, n) in axes.iter().rev() {
+                if kept {
+                    offset += (rest % n) * stride;
+                    stride *= n;
+                }
+                rest /= n;
+            }
+            y[offset] += v;
+        }
+    }
+}
+
+impl Op for SumTo {
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        let ones = Tensor::from_fn(g.shape(at.x[0]), |_| 1.0);
+        let ones = g.constant(ones);
+        Ok(vec![Some(g.mul(ones, dy)?)])
+    }
+
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        _at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        dx[0].map(|d| g.sum_to(d, &self.target)).transpose()
+    }
+}
+
+impl Graph {
+    /// Sum of all elements.
+    pub fn sum(&mut self, x: Value) -> Result<Value, Error> {
+        self.apply(Sum, &[x])
+    }
+
+    /// Mean of all elements.
+    pub fn mean(&mut self, x: Value) -> Result<Value, Error> {
+        let n: usize = self.shape(x).iter().product();
+        let s = self.sum(x)?;
+        self.scale(s, 1.0 / n as f32)
+    }
+
+    /// Sum down to `target`, a shape that broadcasts to that of `x`.
+    pub fn sum_to(&mut self, x: Value, target: &[usize]) -> Result<Value, Error> {
+        if self.shape(x) == target {
+            return Ok(x);
+        }
+        self.apply(SumTo { target: target.to_vec() }, &[x])
+    }
+}
