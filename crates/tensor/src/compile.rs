@@ -115,6 +115,10 @@ impl Program {
         let mut live = vec![false; n];
         let mut last = vec![0usize; n];
         for &v in outputs {
+            if g.is_index(v) {
+                let why = "an index leaf cannot be an output";
+                return Err(crate::kernel::shapes_error("compile", &[g.shape(v)], why));
+            }
             live[root(v).index()] = true;
             last[root(v).index()] = usize::MAX;
         }

@@ -9,7 +9,8 @@ use crate::{Error, Graph, Tensor, Value};
 
 impl Graph {
     /// Gradients of a scalar with respect to values: each has the value's shape. A value that the
-    /// scalar does not depend on gets zeros.
+    /// scalar does not depend on gets zeros. A scalar that reads part of another derivative is
+    /// [`Error::SecondDerivative`].
     pub fn gradient(&mut self, scalar: Value, wrt: &[Value]) -> Result<Vec<Value>, Error> {
         let shape = self.shape(scalar).to_vec();
         if shape.iter().product::<usize>() != 1 {
@@ -48,6 +49,7 @@ impl Graph {
                 }
                 continue;
             }
+            self.refuse_second_derivative(i)?;
             let Some((op, x)) = self.op_at(Value(i as u32)) else { continue };
             let wanted: Vec<bool> =
                 x.iter().map(|&v| below[v.index()] && !self.is_index(v)).collect();
@@ -68,6 +70,14 @@ impl Graph {
                 None => Ok(self.constant(Tensor::zeros(&self.shape(v).to_vec()))),
             })
             .collect()
+    }
+
+    /// Nodes inside derivatives have no derivative of their own: zeros would be a wrong answer.
+    fn refuse_second_derivative(&self, i: usize) -> Result<(), Error> {
+        match &self.nodes[i] {
+            Node::Derived { kernel, .. } => Err(Error::SecondDerivative(kernel.name())),
+            _ => Ok(()),
+        }
     }
 
     fn accumulate(
@@ -106,9 +116,12 @@ impl Graph {
                 }
                 continue;
             }
-            let Some((op, x)) = self.op_at(v) else { continue };
-            let dx: Vec<Option<Value>> = x.iter().map(|u| tangent[u.index()]).collect();
-            if dx.iter().any(Option::is_some) {
+            if self.nodes[i].inputs().iter().all(|u| tangent[u.index()].is_none()) {
+                continue;
+            }
+            self.refuse_second_derivative(i)?;
+            if let Some((op, x)) = self.op_at(v) {
+                let dx: Vec<Option<Value>> = x.iter().map(|u| tangent[u.index()]).collect();
                 let at = self.applied(&x, v);
                 tangent[i] = op.jvp(self, at, &dx)?;
             }

@@ -44,6 +44,9 @@ pub enum Error {
         /// Rows of the table.
         size: usize,
     },
+    /// A derivative was asked through a node that is itself part of a derivative.
+    #[error("{0}: second derivatives are out of scope")]
+    SecondDerivative(&'static str),
     /// A site that the graph does not have.
     #[error("no site '{0}' in this graph")]
     NoSite(String),

@@ -74,7 +74,8 @@ impl Graph {
         v
     }
 
-    /// Reals bound at run time. The same name twice is the same value.
+    /// Reals bound at run time. The same name twice is the same value, with the shape that it was
+    /// given first.
     pub fn input(&mut self, name: &str, shape: &[usize]) -> Value {
         self.leaf(name, shape, false)
     }
@@ -211,17 +212,25 @@ impl Graph {
         for (node, shape) in other.nodes.iter().zip(&other.shapes) {
             let moved = |x: &[Value]| x.iter().map(|v| map[v.index()]).collect::<Vec<_>>();
             let v = match node {
-                Node::Leaf { name, index } => self.leaf(name, shape, *index),
+                Node::Leaf { name, index } => {
+                    let v = self.leaf(name, shape, *index);
+                    if self.shape(v) != shape.as_slice() || self.is_index(v) != *index {
+                        let why = format!("leaf '{name}' has another shape or kind in each graph");
+                        return Err(shapes_error("join", &[self.shape(v), shape], why));
+                    }
+                    v
+                }
                 Node::Constant(_) => self.push(node.clone(), shape.clone()),
                 Node::Alias { of, site: None } => {
                     let of = map[of.index()];
                     self.push(Node::Alias { of, site: None }, shape.clone())
                 }
                 Node::Alias { of, site: Some(name) } => {
-                    let v = map[of.index()];
-                    let v = edit(self, name, v)?.unwrap_or(v);
-                    if self.shape(v) != shape.as_slice() {
-                        let why = format!("the replacement of site '{name}' has another shape");
+                    let of = map[of.index()];
+                    let v = edit(self, name, of)?.unwrap_or(of);
+                    if self.shape(v) != shape.as_slice() || self.is_index(v) != self.is_index(of) {
+                        let why =
+                            format!("the replacement of site '{name}' has another shape or kind");
                         return Err(shapes_error("site", &[shape, self.shape(v)], why));
                     }
                     self.site(&format!("{prefix}{name}"), v)
@@ -245,6 +254,17 @@ impl Graph {
             Node::Apply { op, x } => Some((op.clone(), x.clone())),
             _ => None,
         }
+    }
+
+    /// Place of a value in order of recording: the index of its image in what [`Graph::join`]
+    /// returns.
+    pub fn position(&self, v: Value) -> usize {
+        v.index()
+    }
+
+    /// The operation that made a value; `None` for leaves, names and parts of derivatives.
+    pub fn operation(&self, v: Value) -> Option<Arc<dyn Op>> {
+        self.op_at(v).map(|(op, _)| op)
     }
 
     pub(crate) fn applied<'a>(&self, x: &'a [Value], y: Value) -> Applied<'a> {

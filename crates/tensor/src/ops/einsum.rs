@@ -16,6 +16,8 @@ pub struct Einsum {
     left: Vec<char>,
     right: Vec<char>,
     result: Vec<char>,
+    /// Shapes of the operands and of the result.
+    shapes: [Vec<usize>; 2],
     shape: Vec<usize>,
     tables: Tables,
     product: Product,
@@ -128,7 +130,7 @@ impl Einsum {
         let tables = Tables { batch, m, n, k };
         let Tables { batch, m, n, k } = tables.clone();
         let product = Product::new(batch, m, n, k);
-        Ok(Self { left, right, result, shape, tables, product })
+        Ok(Self { left, right, result, shapes: [a.to_vec(), b.to_vec()], shape, tables, product })
     }
 }
 
@@ -137,7 +139,11 @@ impl Kernel for Einsum {
         "einsum"
     }
 
-    fn shape(&self, _x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        if x[0] != self.shapes[0] || x[1] != self.shapes[1] {
+            let why = format!("it was made for {:?}", self.shapes);
+            return Err(shapes_error("einsum", x, why));
+        }
         Ok(self.shape.clone())
     }
 

@@ -35,7 +35,7 @@ impl Kernel for CrossEntropy {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = crate::kernel::rows(x[0].shape);
-        for (r, row) in x[0].real.chunks(cols).enumerate() {
+        for (r, row) in x[0].real.chunks(cols.max(1)).enumerate() {
             y[r] = log_sum_exp(row) - row[x[1].index[r] as usize];
         }
     }
@@ -43,6 +43,9 @@ impl Kernel for CrossEntropy {
 
 pub(super) fn log_sum_exp(row: &[f64]) -> f64 {
     let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return max;
+    }
     max + math::ln64(row.iter().map(|&x| math::exp64(x - max)).sum())
 }
 
@@ -63,6 +66,10 @@ impl Kernel for CrossEntropyVjp {
         &[1]
     }
 
+    fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
+        CrossEntropy.index_limit(operand, x)
+    }
+
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
         let (rows, cols) = x[0].rows();
         let (logits, dy) = (x[0].real(), x[2].real());
@@ -71,7 +78,7 @@ impl Kernel for CrossEntropyVjp {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = crate::kernel::rows(x[0].shape);
-        for (r, row) in x[0].real.chunks(cols).enumerate() {
+        for (r, row) in x[0].real.chunks(cols.max(1)).enumerate() {
             let lse = log_sum_exp(row);
             for c in 0..cols {
                 let target = f64::from(x[1].index[r] as usize == c);

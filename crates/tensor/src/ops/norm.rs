@@ -2,7 +2,7 @@
 //! mean square. LayerNorm is both (Ba et al. 2016), RMSNorm the second alone (Zhang and Sennrich
 //! 2019); apart, because `hook_scale` lies between them.
 
-use crate::kernel::{Applied, Arg, Arg64, rows};
+use crate::kernel::{Applied, Arg, Arg64, rows, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Op, Value, kernels::norm};
 
 /// x - mean(x)
@@ -25,7 +25,7 @@ impl Kernel for Center {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = rows(x[0].shape);
-        for (x, y) in x[0].real.chunks(cols).zip(y.chunks_mut(cols)) {
+        for (x, y) in x[0].real.chunks(cols.max(1)).zip(y.chunks_mut(cols.max(1))) {
             let mean = x.iter().sum::<f64>() / cols as f64;
             y.iter_mut().zip(x).for_each(|(y, x)| *y = x - mean);
         }
@@ -70,7 +70,7 @@ impl Kernel for RootMeanSquare {
         let mut shape = x[0].to_vec();
         match shape.last_mut() {
             Some(last) => *last = 1,
-            None => shape.push(1),
+            None => return Err(shapes_error("root_mean_square", x, "a scalar has no last axis")),
         }
         Ok(shape)
     }
@@ -82,7 +82,7 @@ impl Kernel for RootMeanSquare {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = rows(x[0].shape);
-        for (x, y) in x[0].real.chunks(cols).zip(y) {
+        for (x, y) in x[0].real.chunks(cols.max(1)).zip(y) {
             let mean = x.iter().map(|x| x * x).sum::<f64>() / cols as f64;
             *y = (mean + f64::from(self.eps)).sqrt();
         }

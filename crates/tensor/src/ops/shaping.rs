@@ -36,14 +36,10 @@ impl Kernel for Slice {
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         let mut shape = x[0].to_vec();
         match shape.get_mut(self.axis) {
-            Some(n) if self.start + self.len <= *n => *n = self.len,
+            Some(n) if self.start.checked_add(self.len).is_some_and(|end| end <= *n) => *n = self.len,
             _ => {
-                let why = format!(
-                    "axis {} has no {}..{}",
-                    self.axis,
-                    self.start,
-                    self.start + self.len
-                );
+                let why =
+                    format!("axis {} has no {} elements from {}", self.axis, self.len, self.start);
                 return Err(shapes_error("slice", x, why));
             }
         }

@@ -11,13 +11,15 @@ pub struct TopK {
     pub k: usize,
 }
 
-/// Indices of the k largest, unordered.
+/// Indices of the k largest, unordered. What is not a number is smaller than every number.
 fn largest<T: PartialOrd + Copy>(row: &[T], k: usize, order: &mut Vec<usize>) {
     order.clear();
     order.extend(0..row.len());
     if k < row.len() {
         order.select_nth_unstable_by(k, |&a, &b| {
-            row[b].partial_cmp(&row[a]).unwrap_or(std::cmp::Ordering::Equal).then(a.cmp(&b))
+            let number = |i: usize| row[i].partial_cmp(&row[i]).is_some();
+            let by_value = row[b].partial_cmp(&row[a]);
+            by_value.unwrap_or_else(|| number(b).cmp(&number(a))).then(a.cmp(&b))
         });
         order.truncate(k);
     }
@@ -55,7 +57,7 @@ impl Kernel for TopK {
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = rows(x[0].shape);
         let mut order = vec![];
-        for (row, y) in x[0].real.chunks(cols).zip(y.chunks_mut(cols)) {
+        for (row, y) in x[0].real.chunks(cols.max(1)).zip(y.chunks_mut(cols.max(1))) {
             largest(row, self.k, &mut order);
             y.fill(0.0);
             order.iter().for_each(|&i| y[i] = row[i]);
