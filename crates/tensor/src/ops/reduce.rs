@@ -2,7 +2,7 @@
 
 use super::binary::broadcast;
 use crate::kernel::{Applied, Arg, Arg64, shapes_error};
-use crate::{Context, Error, Graph, Kernel, Op, Tensor, Value, kernels::reduce};
+use crate::{Context, Error, Graph, Kernel, Op, Value, kernels::reduce};
 
 /// Sum of all elements to a scalar (shape `[]`): rows by lanes, then the rows in one chain.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +37,7 @@ impl Op for Sum {
         dy: Value,
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
-        let ones = Tensor::from_fn(g.shape(at.x[0]), |_| 1.0);
-        let ones = g.constant(ones);
-        Ok(vec![Some(g.mul(ones, dy)?)])
+        Ok(vec![Some(g.repeat_to(dy, &g.shape(at.x[0]).to_vec())?)])
     }
 
     fn jvp(
@@ -133,9 +131,7 @@ impl Op for SumTo {
         dy: Value,
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
-        let ones = Tensor::from_fn(g.shape(at.x[0]), |_| 1.0);
-        let ones = g.constant(ones);
-        Ok(vec![Some(g.mul(ones, dy)?)])
+        Ok(vec![Some(g.repeat_to(dy, &g.shape(at.x[0]).to_vec())?)])
     }
 
     fn jvp(

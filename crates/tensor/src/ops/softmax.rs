@@ -32,7 +32,7 @@ impl Kernel for Softmax {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = rows(x[0].shape);
-        for (x, y) in x[0].real.chunks(cols).zip(y.chunks_mut(cols)) {
+        for (x, y) in x[0].real.chunks(cols.max(1)).zip(y.chunks_mut(cols.max(1))) {
             let lse = log_sum_exp(x);
             y.iter_mut().zip(x).for_each(|(y, &x)| {
                 *y = if lse == f64::NEG_INFINITY { 0.0 } else { math::exp64(x - lse) };
@@ -61,8 +61,8 @@ impl Kernel for SoftmaxSlope {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = rows(x[0].shape);
-        let operands = x[0].real.chunks(cols).zip(x[1].real.chunks(cols));
-        for ((p, d), y) in operands.zip(y.chunks_mut(cols)) {
+        let operands = x[0].real.chunks(cols.max(1)).zip(x[1].real.chunks(cols.max(1)));
+        for ((p, d), y) in operands.zip(y.chunks_mut(cols.max(1))) {
             let dot: f64 = p.iter().zip(d).map(|(p, d)| p * d).sum();
             for c in 0..cols {
                 y[c] = p[c] * (d[c] - dot);
@@ -108,9 +108,11 @@ impl Kernel for LogSoftmax {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let (_, cols) = rows(x[0].shape);
-        for (x, y) in x[0].real.chunks(cols).zip(y.chunks_mut(cols)) {
+        for (x, y) in x[0].real.chunks(cols.max(1)).zip(y.chunks_mut(cols.max(1))) {
             let lse = log_sum_exp(x);
-            y.iter_mut().zip(x).for_each(|(y, &x)| *y = x - lse);
+            y.iter_mut().zip(x).for_each(|(y, &x)| {
+                *y = if x == f64::NEG_INFINITY { x } else { x - lse };
+            });
         }
     }
 }
