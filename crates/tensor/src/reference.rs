@@ -1,7 +1,7 @@
 //! The graph evaluated in f64, one reference after another: what tests hold the engine against.
 
 use crate::graph::Node;
-use crate::kernel::Arg64;
+use crate::kernel::{Arg64, Kernel};
 use crate::{Error, Graph, Value};
 use std::collections::BTreeMap;
 
@@ -14,50 +14,89 @@ pub struct Bindings64 {
     pub index: BTreeMap<String, Vec<u32>>,
 }
 
-/// Values of `outputs` in f64.
+impl Bindings64 {
+    /// Binds reals.
+    pub fn with(mut self, name: &str, x: &[f64]) -> Self {
+        self.real.insert(name.into(), x.to_vec());
+        self
+    }
+
+    /// Binds indices.
+    pub fn with_index(mut self, name: &str, x: &[u32]) -> Self {
+        self.index.insert(name.into(), x.to_vec());
+        self
+    }
+
+    fn leaf<'a, T>(set: &'a BTreeMap<String, Vec<T>>, name: &str, len: usize) -> Result<&'a [T], Error> {
+        let x = set.get(name).ok_or_else(|| Error::Unbound(name.into()))?;
+        if x.len() != len {
+            let (wanted, got) = (format!("{len} values"), format!("{}", x.len()));
+            return Err(Error::Binding { name: name.into(), wanted, got });
+        }
+        Ok(x)
+    }
+}
+
+/// Values of `outputs` in f64. Leaves that no output reads may stay unbound.
 pub fn evaluate_f64(
     g: &Graph,
     bindings: &Bindings64,
     outputs: &[Value],
 ) -> Result<Vec<Vec<f64>>, Error> {
-    let mut real: Vec<Vec<f64>> = Vec::with_capacity(g.nodes.len());
-    let mut index: Vec<Vec<u32>> = Vec::with_capacity(g.nodes.len());
-    for (i, node) in g.nodes.iter().enumerate() {
+    let mut live = vec![false; g.nodes.len()];
+    outputs.iter().for_each(|v| live[v.index()] = true);
+    for i in (0..live.len()).rev() {
+        if live[i] {
+            g.nodes[i].inputs().iter().for_each(|v| live[v.index()] = true);
+        }
+    }
+    let mut real: Vec<Vec<f64>> = vec![vec![]; g.nodes.len()];
+    let mut index: Vec<Vec<u32>> = vec![vec![]; g.nodes.len()];
+    for (i, node) in g.nodes.iter().enumerate().filter(|(i, _)| live[*i]) {
         let len: usize = g.shapes[i].iter().product();
-        let (mut values, mut indices) = (vec![], vec![]);
         match node {
             Node::Leaf { name, index: true } => {
-                let x = bindings.index.get(name).ok_or_else(|| Error::Unbound(name.clone()))?;
-                indices = x.clone();
+                index[i] = Bindings64::leaf(&bindings.index, name, len)?.to_vec();
             }
             Node::Leaf { name, index: false } => {
-                let x = bindings.real.get(name).ok_or_else(|| Error::Unbound(name.clone()))?;
-                values = x.clone();
+                real[i] = Bindings64::leaf(&bindings.real, name, len)?.to_vec();
             }
-            Node::Constant(t) => values = t.data().iter().map(|&x| f64::from(x)).collect(),
+            Node::Constant(t) => real[i] = t.data().iter().map(|&x| f64::from(x)).collect(),
             Node::Alias { of, .. } => {
-                values = real[of.index()].clone();
-                indices = index[of.index()].clone();
+                real[i] = real[of.index()].clone();
+                index[i] = index[of.index()].clone();
             }
-            Node::Apply { x, .. } | Node::Derived { x, .. } => {
-                let args: Vec<Arg64> = x
-                    .iter()
-                    .map(|v| Arg64 {
-                        real: &real[v.index()],
-                        index: &index[v.index()],
-                        shape: g.shape(*v),
-                    })
-                    .collect();
-                values = vec![0.0; len];
-                match node {
-                    Node::Apply { op, .. } => op.reference(&args, &mut values),
-                    Node::Derived { kernel, .. } => kernel.reference(&args, &mut values),
-                    _ => unreachable!("matched above"),
-                }
+            Node::Apply { op, x } => real[i] = apply(g, op.as_ref(), x, &real, &index, len)?,
+            Node::Derived { kernel, x } => {
+                real[i] = apply(g, kernel.as_ref(), x, &real, &index, len)?;
             }
         }
-        real.push(values);
-        index.push(indices);
     }
     Ok(outputs.iter().map(|v| real[v.index()].clone()).collect())
+}
+
+fn apply(
+    g: &Graph,
+    kernel: &(impl Kernel + ?Sized),
+    x: &[Value],
+    real: &[Vec<f64>],
+    index: &[Vec<u32>],
+    len: usize,
+) -> Result<Vec<f64>, Error> {
+    let shapes: Vec<&[usize]> = x.iter().map(|&v| g.shape(v)).collect();
+    for (k, v) in x.iter().enumerate() {
+        if let (Some(size), Some(&index)) =
+            (kernel.index_limit(k, &shapes), index[v.index()].iter().max())
+            && index as usize >= size
+        {
+            return Err(Error::Index { name: format!("operand {k} of {}", kernel.name()), index, size });
+        }
+    }
+    let args: Vec<Arg64> = x
+        .iter()
+        .map(|v| Arg64 { real: &real[v.index()], index: &index[v.index()], shape: g.shape(*v) })
+        .collect();
+    let mut y = vec![0.0; len];
+    kernel.reference(&args, &mut y);
+    Ok(y)
 }
