@@ -7,6 +7,7 @@
 
 use crate::{Context, Error, Graph, Value};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// One input of a kernel: its values and the lengths of its axes.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +123,53 @@ pub trait Op: Kernel {
         at: Applied,
         dx: &[Option<Value>],
     ) -> Result<Option<Value>, Error>;
+}
+
+impl Kernel for Arc<dyn Op> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        (**self).shape(x)
+    }
+
+    fn index_operands(&self) -> &'static [usize] {
+        (**self).index_operands()
+    }
+
+    fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
+        (**self).index_limit(operand, x)
+    }
+
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        (**self).run(cx, x, y);
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        (**self).reference(x, y);
+    }
+}
+
+impl Op for Arc<dyn Op> {
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        (**self).vjp(g, at, dy, wanted)
+    }
+
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        (**self).jvp(g, at, dx)
+    }
 }
 
 pub(crate) fn shapes_error(op: &'static str, x: &[&[usize]], why: impl Into<String>) -> Error {

@@ -35,6 +35,7 @@ mod compile;
 pub mod context;
 mod derive;
 mod error;
+pub mod gradcheck;
 mod graph;
 pub mod hash;
 pub mod kernel;

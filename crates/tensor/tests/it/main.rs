@@ -1,0 +1,5 @@
+//! The graph, its operations, derivatives and compiler.
+
+mod derivatives;
+mod errors;
+mod graphs;
