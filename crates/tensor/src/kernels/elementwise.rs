@@ -1,0 +1,286 @@
+//! Functions of corresponding elements of one, two or three arrays, and their derivatives.
+//!
+//! All slices of a call have the same length. No function depends on which lane or thread
+//! computes an element, so the bits are those of one element at a time.
+//!
+//! ```
+//! use flyroom_tensor::{context::Context, kernels::elementwise};
+//! let mut y = [0.0; 3];
+//! elementwise::relu(&Context::single(), &[-1.0, 0.0, 2.0], &mut y);
+//! assert_eq!(y, [0.0, 0.0, 2.0]);
+//! ```
+
+use crate::context::{Context, SharedMut};
+use crate::math::{exp_lanes, ln_lanes, sigmoid_lanes, tanh_lanes};
+use crate::simd::{LANES, Real, Simd, Task, dispatch};
+
+/// y = f(x)
+trait Map1: Copy + Sync {
+    fn map<R: Real>(self, x: R) -> R;
+}
+
+/// y = f(a, b)
+trait Map2: Copy + Sync {
+    fn map<R: Real>(self, a: R, b: R) -> R;
+}
+
+struct Run1<'a, F> {
+    f: F,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl<F: Map1> Task for Run1<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (x, x_rest) = self.x.as_chunks::<LANES>();
+        let (y, y_rest) = self.y.as_chunks_mut::<LANES>();
+        for (x, y) in x.iter().zip(y) {
+            self.f.map(S::load(x)).store(y);
+        }
+        if !x_rest.is_empty() {
+            self.f.map(S::load_part(x_rest, 0.0)).store_part(y_rest);
+        }
+    }
+}
+
+struct Run2<'a, F> {
+    f: F,
+    a: &'a [f32],
+    b: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl<F: Map2> Task for Run2<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (a, a_rest) = self.a.as_chunks::<LANES>();
+        let (b, b_rest) = self.b.as_chunks::<LANES>();
+        let (y, y_rest) = self.y.as_chunks_mut::<LANES>();
+        for ((a, b), y) in a.iter().zip(b).zip(y) {
+            self.f.map(S::load(a), S::load(b)).store(y);
+        }
+        if !a_rest.is_empty() {
+            let (a, b) = (S::load_part(a_rest, 0.0), S::load_part(b_rest, 0.0));
+            self.f.map(a, b).store_part(y_rest);
+        }
+    }
+}
+
+/// `cost` in element operations.
+fn map1(cx: &Context, cost: usize, f: impl Map1, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    cx.split(y, LANES, LANES * cost, |start, y| {
+        let start = start * LANES;
+        let x = &x[start..start + y.len()];
+        dispatch(cx, Run1 { f, x, y });
+    });
+}
+
+fn map2(cx: &Context, cost: usize, f: impl Map2, a: &[f32], b: &[f32], y: &mut [f32]) {
+    assert_eq!(a.len(), y.len());
+    assert_eq!(b.len(), y.len());
+    cx.split(y, LANES, LANES * cost, |start, y| {
+        let start = start * LANES;
+        let (a, b) = (&a[start..start + y.len()], &b[start..start + y.len()]);
+        dispatch(cx, Run2 { f, a, b, y });
+    });
+}
+
+/// Declares a function of one array.
+macro_rules! unary {
+    ($(#[$doc:meta])* $name:ident, $cost:expr, |$x:ident| $body:expr) => {
+        $(#[$doc])*
+        pub fn $name(cx: &Context, x: &[f32], y: &mut [f32]) {
+            #[derive(Clone, Copy)]
+            struct F;
+            impl Map1 for F {
+                #[inline(always)]
+                fn map<R: Real>(self, $x: R) -> R {
+                    $body
+                }
+            }
+            map1(cx, $cost, F, x, y);
+        }
+    };
+}
+
+/// Declares a function of two arrays.
+macro_rules! binary {
+    ($(#[$doc:meta])* $name:ident($a:ident, $b:ident, $y:ident), $cost:expr, $body:expr) => {
+        $(#[$doc])*
+        pub fn $name(cx: &Context, $a: &[f32], $b: &[f32], $y: &mut [f32]) {
+            #[derive(Clone, Copy)]
+            struct F;
+            impl Map2 for F {
+                #[inline(always)]
+                fn map<R: Real>(self, $a: R, $b: R) -> R {
+                    $body
+                }
+            }
+            map2(cx, $cost, F, $a, $b, $y);
+        }
+    };
+}
+
+binary! {
+    /// y = a + b
+    add(a, b, y), 1, a.add(b)
+}
+binary! {
+    /// y = a - b
+    sub(a, b, y), 1, a.sub(b)
+}
+binary! {
+    /// y = a b
+    mul(a, b, y), 1, a.mul(b)
+}
+binary! {
+    /// y = a / b
+    div(a, b, y), 2, a.div(b)
+}
+
+/// y = c x
+pub fn scale(cx: &Context, x: &[f32], c: f32, y: &mut [f32]) {
+    #[derive(Clone, Copy)]
+    struct F(f32);
+    impl Map1 for F {
+        #[inline(always)]
+        fn map<R: Real>(self, x: R) -> R {
+            x.mul(R::splat(self.0))
+        }
+    }
+    map1(cx, 1, F(c), x, y);
+}
+
+/// y = x + c
+pub fn add_const(cx: &Context, x: &[f32], c: f32, y: &mut [f32]) {
+    #[derive(Clone, Copy)]
+    struct F(f32);
+    impl Map1 for F {
+        #[inline(always)]
+        fn map<R: Real>(self, x: R) -> R {
+            x.add(R::splat(self.0))
+        }
+    }
+    map1(cx, 1, F(c), x, y);
+}
+
+unary! {
+    /// y = x
+    copy, 1, |x| x
+}
+unary! {
+    /// y = max(x, 0), +0 for every x <= 0.
+    relu, 1, |x| x.max(R::zero())
+}
+unary! {
+    /// y = x^2
+    square, 1, |x| x.mul(x)
+}
+unary! {
+    /// y = sqrt(x), correctly rounded.
+    sqrt, 3, |x| x.sqrt()
+}
+unary! {
+    /// y = e^x
+    exp, 5, |x| exp_lanes(x)
+}
+unary! {
+    /// y = ln x
+    ln, 6, |x| ln_lanes(x)
+}
+unary! {
+    /// y = tanh x
+    tanh, 8, |x| tanh_lanes(x)
+}
+unary! {
+    /// y = 1 / (1 + e^-x)
+    sigmoid, 6, |x| sigmoid_lanes(x)
+}
+unary! {
+    /// y = x / (1 + e^-x) (SiLU or swish; Elfwing et al. 2017).
+    silu, 6, |x| x.mul(sigmoid_lanes(x))
+}
+unary! {
+    /// y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's form of GELU (Hendrycks and
+    /// Gimpel 2016), computed as x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), which is the same.
+    gelu_tanh, 8, |x| x.mul(sigmoid_lanes(gelu_inner(x)))
+}
+
+/// 2 sqrt(2/pi)
+const GELU_SLOPE: f32 = 1.595_769;
+const GELU_CUBIC: f32 = 0.044_715;
+
+/// 2 sqrt(2/pi) (x + 0.044715 x^3)
+#[inline(always)]
+fn gelu_inner<R: Real>(x: R) -> R {
+    let cubic = x.mul(x).fma(R::splat(GELU_CUBIC), R::splat(1.0));
+    x.mul(R::splat(GELU_SLOPE)).mul(cubic)
+}
+
+binary! {
+    /// dx = dy where x > 0, else 0 (the derivative at 0 is 0).
+    relu_vjp(x, dy, dx), 1, R::select(R::zero().less(x), dy, R::zero())
+}
+binary! {
+    /// dx = dy s (1 + x (1 - s)) with s = sigmoid(x).
+    silu_vjp(x, dy, dx), 8, {
+        let s = sigmoid_lanes(x);
+        let one = R::splat(1.0);
+        dy.mul(s.mul(x.fma(one.sub(s), one)))
+    }
+}
+binary! {
+    /// dx = dy y (1 - y), from the result y = sigmoid(x).
+    sigmoid_vjp(y, dy, dx), 2, dy.mul(y.mul(R::splat(1.0).sub(y)))
+}
+binary! {
+    /// dx = dy (1 - y^2), from the result y = tanh(x).
+    tanh_vjp(y, dy, dx), 2, dy.mul(R::splat(1.0).sub(y.mul(y)))
+}
+binary! {
+    /// dx = dy s (1 + x (1 - s) u') with u = 2 sqrt(2/pi) (x + 0.044715 x^3), s = sigmoid(u).
+    gelu_vjp(x, dy, dx), 10, {
+        let s = sigmoid_lanes(gelu_inner(x));
+        let one = R::splat(1.0);
+        let slope = x
+            .mul(x)
+            .fma(R::splat(3.0 * GELU_CUBIC), one)
+            .mul(R::splat(GELU_SLOPE));
+        dy.mul(s.mul(x.mul(slope).fma(one.sub(s), one)))
+    }
+}
+
+struct AddAssign<'a> {
+    y: &'a mut [f32],
+    x: &'a [f32],
+}
+
+impl Task for AddAssign<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (x, x_rest) = self.x.as_chunks::<LANES>();
+        let (y, y_rest) = self.y.as_chunks_mut::<LANES>();
+        for (x, y) in x.iter().zip(y) {
+            S::load(y).add(S::load(x)).store(y);
+        }
+        for (x, y) in x_rest.iter().zip(y_rest) {
+            *y += x;
+        }
+    }
+}
+
+/// y += x
+pub fn add_assign(cx: &Context, y: &mut [f32], x: &[f32]) {
+    assert_eq!(x.len(), y.len());
+    let shared = SharedMut::new(y);
+    cx.ranges(x.len(), 1, |range| {
+        // SAFETY: `ranges` hands out disjoint ranges.
+        let y = unsafe { shared.slice(range.clone()) };
+        dispatch(cx, AddAssign { y, x: &x[range] });
+    });
+}

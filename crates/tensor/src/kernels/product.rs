@@ -1,0 +1,446 @@
+//! The product of two arrays: every einsum of two operands, forward and backward.
+//!
+//! [`Product`] describes c\[batch, m, n\] = sum over k of a b by tables of element offsets, so that no
+//! operand is ever copied into another order: transposes, heads inside a model axis and slices are
+//! only other tables. Each c is one accumulator that starts at +0 and takes one fused multiply-add
+//! for each k in the order of the table; that is the whole definition of its bits. Since a b = b a,
+//! the roles of a and b may be exchanged, and since threads and blocks divide batch, m and n, or
+//! carry the accumulators through c from one block of k to the next, none of the following shows
+//! in the result.
+//!
+//! *How it is fast* (Goto and van de Geijn 2008, "Anatomy of high-performance matrix
+//! multiplication"): blocks of a and b are packed ([`pack`]) so that a register tile ([`tile`]) of, say,
+//! 12 rows by 32 columns reads both in order while its accumulators stay in registers.
+//!
+//! ```
+//! use flyroom_tensor::{context::Context, kernels::product::Product};
+//! // c[m, n] = sum_k a[m, k] b[k, n] with m = 1, n = 2, k = 2, all row-major
+//! let product = Product::new(
+//!     vec![[0, 0, 0]],
+//!     vec![[0, 0]],
+//!     vec![[0, 0], [1, 1]],
+//!     vec![[0, 0], [1, 2]],
+//! );
+//! let mut c = [f32::NAN; 2];
+//! product.run(&Context::single(), &[1.0, 2.0], &[3.0, 4.0, 5.0, 6.0], &mut c);
+//! assert_eq!(c, [13.0, 16.0]);
+//! ```
+
+mod pack;
+mod tile;
+
+use crate::context::{Context, Kernels, SharedMut};
+use crate::simd::{LANES, Simd, Task, dispatch};
+use pack::{Buffers, with_buffers};
+use std::ops::Range;
+
+/// k is cut into blocks of this many: a block of one panel of b is 32 KiB.
+const BLOCK_K: usize = 256;
+/// Columns of b that are packed at once: 512 KiB with `BLOCK_K`.
+const BLOCK_COLS: usize = 512;
+/// Row tiles of a that are packed at once.
+const BLOCK_TILES: usize = 10;
+
+/// c\[batch, m, n\] = sum over k of a b, by tables of element offsets: an element of a lies at the sum
+/// of its batch, m and k offsets, of b at batch, n and k, of c at batch, m and n.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// Offsets into (a, b, c).
+    pub batch: Vec<[usize; 3]>,
+    /// Offsets into (a, c).
+    pub m: Vec<[usize; 2]>,
+    /// Offsets into (b, c).
+    pub n: Vec<[usize; 2]>,
+    /// Offsets into (a, b), in the order of the sum.
+    pub k: Vec<[usize; 2]>,
+    plan: Plan,
+}
+
+/// Offsets of one index into two arrays, and from each position on, how many neighbours follow one
+/// another in memory.
+#[derive(Clone, Debug)]
+struct Table {
+    x: Vec<usize>,
+    x_run: Vec<usize>,
+    y: Vec<usize>,
+    y_run: Vec<usize>,
+}
+
+/// Lengths of the ascending runs of neighbours that start at each position.
+fn runs(x: &[usize]) -> Vec<usize> {
+    let mut out = vec![1; x.len()];
+    for i in (1..x.len()).rev() {
+        if x[i] == x[i - 1] + 1 {
+            out[i - 1] = out[i] + 1;
+        }
+    }
+    out
+}
+
+impl Table {
+    fn new(pairs: &[[usize; 2]], swapped: bool) -> Self {
+        let side = |i: usize| pairs.iter().map(|p| p[i]).collect::<Vec<_>>();
+        let (x, y) = if swapped { (side(1), side(0)) } else { (side(0), side(1)) };
+        Self { x_run: runs(&x), y_run: runs(&y), x, y }
+    }
+
+    fn len(&self) -> usize {
+        self.x.len()
+    }
+}
+
+/// The tables as the kernel wants them: after the exchange of a and b, if any.
+#[derive(Clone, Debug)]
+struct Plan {
+    swapped: bool,
+    batch: Vec<[usize; 3]>,
+    /// Into (a, c).
+    rows: Table,
+    /// Into (b, c).
+    cols: Table,
+    /// Into (a, b).
+    ks: Table,
+    /// Lengths that a, b, c must have (of the call, before any exchange).
+    least: [usize; 3],
+}
+
+/// How well an axis fills vectors of c: the share of lanes in use, a quarter of it where the lanes
+/// would be scattered.
+fn vector_score(pairs: &[[usize; 2]]) -> f64 {
+    let n = pairs.len();
+    let whole = (0..n)
+        .step_by(LANES)
+        .filter(|&i| {
+            let end = (i + LANES).min(n);
+            (i + 1..end).all(|j| pairs[j][1] == pairs[j - 1][1] + 1)
+        })
+        .count();
+    let groups = n.div_ceil(LANES).max(1);
+    let share = n as f64 / (groups * LANES) as f64;
+    share * (0.25 + 0.75 * whole as f64 / groups as f64)
+}
+
+/// Whether every (batch, m, n) has an element of c of its own.
+fn distinct(batch: &[[usize; 3]], m: &[[usize; 2]], n: &[[usize; 2]], least: usize) -> bool {
+    let mut seen = vec![0u64; least.div_ceil(64)];
+    for b in batch {
+        for m in m {
+            for n in n {
+                let at = b[2] + m[1] + n[1];
+                if seen[at / 64] >> (at % 64) & 1 == 1 {
+                    return false;
+                }
+                seen[at / 64] |= 1 << (at % 64);
+            }
+        }
+    }
+    true
+}
+
+impl Product {
+    /// Checks the tables and chooses which operand runs along the vectors. A table may be empty: with an
+    /// empty k every c is +0, with another empty table there is no c.
+    ///
+    /// # Panics
+    /// If two (batch, m, n) share an element of c.
+    pub fn new(
+        batch: Vec<[usize; 3]>,
+        m: Vec<[usize; 2]>,
+        n: Vec<[usize; 2]>,
+        k: Vec<[usize; 2]>,
+    ) -> Self {
+        let greatest = |x: &mut dyn Iterator<Item = usize>| x.max();
+        let end = |parts: [Option<usize>; 3]| -> usize {
+            parts.into_iter().sum::<Option<usize>>().map_or(0, |last| last + 1)
+        };
+        let least = [
+            end([
+                greatest(&mut batch.iter().map(|x| x[0])),
+                greatest(&mut m.iter().map(|x| x[0])),
+                greatest(&mut k.iter().map(|x| x[0])),
+            ]),
+            end([
+                greatest(&mut batch.iter().map(|x| x[1])),
+                greatest(&mut n.iter().map(|x| x[0])),
+                greatest(&mut k.iter().map(|x| x[1])),
+            ]),
+            end([
+                greatest(&mut batch.iter().map(|x| x[2])),
+                greatest(&mut m.iter().map(|x| x[1])),
+                greatest(&mut n.iter().map(|x| x[1])),
+            ]),
+        ];
+        // Threads write c through a raw pointer: this is what makes that sound.
+        assert!(
+            distinct(&batch, &m, &n, least[2]),
+            "two elements of the product share a place in c"
+        );
+        let swapped = vector_score(&m) > 1.3 * vector_score(&n);
+        let plan = if swapped {
+            Plan {
+                swapped,
+                batch: batch.iter().map(|x| [x[1], x[0], x[2]]).collect(),
+                rows: Table::new(&n, false),
+                cols: Table::new(&m, false),
+                ks: Table::new(&k, true),
+                least,
+            }
+        } else {
+            Plan {
+                swapped,
+                batch: batch.clone(),
+                rows: Table::new(&m, false),
+                cols: Table::new(&n, false),
+                ks: Table::new(&k, false),
+                least,
+            }
+        };
+        Self { batch, m, n, k, plan }
+    }
+
+    /// Overwrites every element of c that the tables name, and no other.
+    ///
+    /// # Panics
+    /// If a slice is too short for the tables.
+    pub fn run(&self, cx: &Context, a: &[f32], b: &[f32], c: &mut [f32]) {
+        let plan = &self.plan;
+        let count = plan.batch.len() * plan.rows.len() * plan.cols.len();
+        if count == 0 {
+            return;
+        }
+        let long_enough = a.len() >= plan.least[0] && b.len() >= plan.least[1];
+        assert!(long_enough || plan.ks.len() == 0, "an operand is shorter than its tables");
+        assert!(c.len() >= plan.least[2], "c is shorter than its tables");
+        let (a, b) = if plan.swapped { (b, a) } else { (a, b) };
+        let grid = Grid::new(cx, plan);
+        let c = SharedMut::new(c);
+        cx.each(grid.len(), |i| {
+            let (batch, rows, cols) = grid.get(i);
+            // The whole wrapper goes along: `c.ptr()` is only used for the elements of this part.
+            let c = c.ptr();
+            dispatch(cx, Part { plan, a, b, c, batch, rows, cols });
+        });
+    }
+}
+
+/// The parts into which the outputs are divided among the threads.
+struct Grid {
+    sizes: [usize; 3],
+    steps: [usize; 3],
+    counts: [usize; 3],
+}
+
+impl Grid {
+    fn new(cx: &Context, plan: &Plan) -> Self {
+        let sizes = [plan.batch.len(), plan.rows.len(), plan.cols.len()];
+        let mut grid = Grid { sizes, steps: sizes, counts: [1; 3] };
+        // Sixteen multiply-adds count as one element operation; below 64 Ki of these it is not worth
+        // waking another thread.
+        let cost = sizes.iter().product::<usize>().saturating_mul(plan.ks.len().max(1)) / 16;
+        if cx.threads() == 1 || cost < 64 * 1024 {
+            return grid;
+        }
+        let mut wanted = (4 * cx.threads()).min(cost / (16 * 1024));
+        // Whole batch entries first, then blocks of rows, then blocks of columns.
+        for (axis, unit) in [(0, 1), (1, 24), (2, 64)] {
+            let units = sizes[axis].div_ceil(unit);
+            let parts = wanted.min(units).max(1);
+            grid.steps[axis] = units.div_ceil(parts) * unit;
+            grid.counts[axis] = sizes[axis].div_ceil(grid.steps[axis]);
+            wanted = wanted.div_ceil(grid.counts[axis]);
+            if axis == 0 && grid.counts[0] >= 2 * cx.threads() {
+                break;
+            }
+        }
+        grid
+    }
+
+    fn len(&self) -> usize {
+        self.counts.iter().product()
+    }
+
+    fn get(&self, i: usize) -> (Range<usize>, Range<usize>, Range<usize>) {
+        let range = |axis: usize, i: usize| {
+            let start = i * self.steps[axis];
+            start..(start + self.steps[axis]).min(self.sizes[axis])
+        };
+        let (rest, col) = (i / self.counts[2], i % self.counts[2]);
+        (range(0, rest / self.counts[1]), range(1, rest % self.counts[1]), range(2, col))
+    }
+}
+
+/// The outputs of some batch entries, rows and columns: what one thread computes.
+struct Part<'a> {
+    plan: &'a Plan,
+    a: &'a [f32],
+    b: &'a [f32],
+    /// Of the whole of c; only the elements of this part are read or written.
+    c: *mut f32,
+    batch: Range<usize>,
+    rows: Range<usize>,
+    cols: Range<usize>,
+}
+
+impl Task for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let mut buffers = with_buffers();
+        for batch in self.batch.clone() {
+            let mut col = self.cols.start;
+            while col < self.cols.end {
+                let cols = col..(col + BLOCK_COLS).min(self.cols.end);
+                // At least one block, also of no k: c is written.
+                let mut k = 0;
+                loop {
+                    let ks = k..(k + BLOCK_K).min(self.plan.ks.len());
+                    self.block::<S>(&mut buffers, batch, cols.clone(), ks);
+                    k += BLOCK_K;
+                    if k >= self.plan.ks.len() {
+                        break;
+                    }
+                }
+                col += BLOCK_COLS;
+            }
+        }
+        buffers.give_back();
+    }
+}
+
+impl Part<'_> {
+    /// All rows of the part for a block of columns and of k.
+    #[inline(always)]
+    fn block<S: Simd>(
+        &self,
+        buffers: &mut Buffers,
+        batch: usize,
+        cols: Range<usize>,
+        ks: Range<usize>,
+    ) {
+        let plan = self.plan;
+        let [a0, b0, c0] = plan.batch[batch];
+        let depth = ks.len();
+        let (tile_rows, tile_cols) = (S::TILE_ROWS, S::TILE_VECTORS * LANES);
+        let panel_len = depth * tile_cols;
+        let tile_len = depth * tile_rows;
+        let (packed_a, packed_b) =
+            buffers.get(BLOCK_TILES * tile_len, cols.len().div_ceil(tile_cols) * panel_len);
+        let (k_a, k_b) = (&plan.ks.x[ks.clone()], &plan.ks.y[ks.clone()]);
+        let (k_a_run, k_b_run) = (&plan.ks.x_run[ks.clone()], &plan.ks.y_run[ks.clone()]);
+        // Panels of b.
+        let mut panel = 0;
+        let mut col = cols.start;
+        while col < cols.end {
+            let width = tile_cols.min(cols.end - col);
+            let vectors = width.div_ceil(LANES);
+            for v in 0..vectors {
+                let lanes = col + v * LANES..(col + (v + 1) * LANES).min(cols.end);
+                // SAFETY: the buffer holds `panel_len` more from here.
+                unsafe {
+                    pack::pack::<S>(
+                        self.b,
+                        b0,
+                        &plan.cols.x[lanes.clone()],
+                        plan.cols.x_run[lanes.start],
+                        (k_b, k_b_run),
+                        packed_b.add(panel * panel_len + v * LANES),
+                        vectors * LANES,
+                    );
+                }
+            }
+            panel += 1;
+            col += tile_cols;
+        }
+        // Tiles of a, some at a time, against all panels.
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            let rows_end = (row + BLOCK_TILES * tile_rows).min(self.rows.end);
+            let mut at = row;
+            let mut index = 0;
+            while at < rows_end {
+                let lanes = at..(at + tile_rows).min(rows_end);
+                // SAFETY: the buffer holds `tile_len` more from here, and room for 16 beyond.
+                unsafe {
+                    pack::pack::<S>(
+                        self.a,
+                        a0,
+                        &plan.rows.x[lanes.clone()],
+                        plan.rows.x_run[at],
+                        (k_a, k_a_run),
+                        packed_a.add(index * tile_len),
+                        lanes.len(),
+                    );
+                }
+                at += tile_rows;
+                index += 1;
+            }
+            let mut panel = 0;
+            let mut col = cols.start;
+            while col < cols.end {
+                let width = tile_cols.min(cols.end - col);
+                let mut at = row;
+                let mut index = 0;
+                while at < rows_end {
+                    let height = tile_rows.min(rows_end - at);
+                    // SAFETY: both buffers were filled above; the elements of c belong to this part.
+                    unsafe {
+                        tile::tile::<S>(tile::Tile {
+                            depth,
+                            first: ks.start == 0,
+                            a: packed_a.add(index * tile_len),
+                            b: packed_b.add(panel * panel_len),
+                            c: self.c.add(c0),
+                            rows: &plan.rows.y[at..at + height],
+                            cols: &plan.cols.y[col..col + width],
+                            cols_run: &plan.cols.y_run[col..col + width],
+                        });
+                    }
+                    at += tile_rows;
+                    index += 1;
+                }
+                panel += 1;
+                col += tile_cols;
+            }
+            row = rows_end;
+        }
+    }
+}
+
+/// Fused multiply-adds on registers alone, as many as hide their latency.
+struct Peak {
+    rounds: usize,
+}
+
+impl Task for Peak {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self) -> f32 {
+        let mut acc = [S::zero(); 12];
+        let x = S::splat(std::hint::black_box(0.5));
+        for _ in 0..self.rounds {
+            for a in &mut acc {
+                *a = a.fma(x, x);
+            }
+        }
+        let mut sum = S::zero();
+        for a in acc {
+            sum = sum.add(a);
+        }
+        sum.fold_add()
+    }
+}
+
+/// The machine's rate of f32 operations (a multiply-add is two) with the kernels and threads of `cx`, from
+/// registers: what a product can reach at most. `seconds` times one call of what it is given.
+pub fn peak_rate(cx: &Context, seconds: impl FnOnce(&mut dyn FnMut()) -> f64) -> f64 {
+    let rounds = if cx.kernels() == Kernels::Portable { 10_000 } else { 1_000_000 };
+    let threads = cx.threads();
+    let time = seconds(&mut || {
+        cx.each(threads, |_| {
+            std::hint::black_box(dispatch(cx, Peak { rounds }));
+        });
+    });
+    (threads * rounds * 12 * LANES * 2) as f64 / time
+}
