@@ -1,0 +1,80 @@
+//! The machine's fused multiply-add rate, and the share of it that the product kernel reaches at
+//! the sizes of DESIGN section 6.
+//!
+//!     cargo run --release -p flyroom-tensor --example peak -- [THREADS] [KERNELS]
+
+// The one place of this crate that reads the clock: it prints timings and nothing else.
+#![allow(clippy::disallowed_methods)]
+
+use flyroom_tensor::context::{Context, Kernels};
+use flyroom_tensor::kernels::product::Product;
+use std::time::Instant;
+
+/// Row-major c[batch, m, n] = a[batch, m, k] b, where b is [batch, k, n] or, transposed, [batch, n, k],
+/// and a is [batch, m, k] or, transposed, [batch, k, m].
+fn tables(batch: usize, m: usize, k: usize, n: usize, a_t: bool, b_t: bool) -> Product {
+    let (am, ak) = if a_t { (1, m) } else { (k, 1) };
+    let (bn, bk) = if b_t { (k, 1) } else { (1, n) };
+    Product::new(
+        (0..batch).map(|i| [i * m * k, i * k * n, i * m * n]).collect(),
+        (0..m).map(|i| [i * am, i * n]).collect(),
+        (0..n).map(|i| [i * bn, i]).collect(),
+        (0..k).map(|i| [i * ak, i * bk]).collect(),
+    )
+}
+
+/// The least seconds of several runs: others share the machine.
+fn best(mut f: impl FnMut()) -> f64 {
+    f();
+    let start = Instant::now();
+    let mut least = f64::INFINITY;
+    let mut runs = 0;
+    while runs < 5 || start.elapsed().as_secs_f64() < 0.5 {
+        let start = Instant::now();
+        f();
+        least = least.min(start.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    least
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let threads = args.next().map_or(Ok(1), |x| x.parse())?;
+    let kernels: Kernels = args.next().map_or(Ok(Kernels::detect()), |x| x.parse())?;
+    let cx = Context::new(kernels, threads);
+    // A product that lives in the first cache and registers: 12 x 32 x 64, many times.
+    let peak = flyroom_tensor::kernels::product::peak_rate(&cx, |f| best(f));
+    println!("{kernels}, {threads} threads: {:.1} GF/s from registers", peak / 1e9);
+    println!("{:<34}{:>9}{:>9}", "batch x (m x k x n)", "GF/s", "share");
+    for (name, batch, m, k, n, a_t, b_t) in [
+        ("W3 encode", 1, 2048, 768, 16384, false, false),
+        ("W1 mlp in", 1, 11490, 128, 512, false, false),
+        ("W1 mlp out", 1, 11490, 512, 128, false, false),
+        ("W1 mlp weight gradient", 1, 128, 11490, 512, true, false),
+        ("square", 1, 384, 128, 128, false, false),
+        ("W2 mlp in", 1, 3072, 64, 256, false, false),
+        ("W2 mlp in, its input's gradient", 1, 3072, 256, 64, false, true),
+        ("W2 q", 1, 3072, 64, 64, false, false),
+        ("W2 mlp weight gradient", 1, 64, 3072, 256, true, false),
+        ("W2 scores", 256, 48, 16, 48, false, true),
+        ("W2 scores, k first", 256, 48, 16, 48, false, false),
+        ("W2 z", 256, 48, 48, 16, false, false),
+        ("one row", 1, 1, 512, 512, false, false),
+        ("one column", 1, 512, 512, 1, false, false),
+    ] {
+        let product = tables(batch, m, k, n, a_t, b_t);
+        let a = vec![0.5; batch * m * k];
+        let b = vec![0.25; batch * k * n];
+        let mut c = vec![0.0; batch * m * n];
+        let seconds = best(|| product.run(&cx, &a, &b, &mut c));
+        let rate = 2.0 * (batch * m * k * n) as f64 / seconds;
+        println!(
+            "{:<34}{:>9.1}{:>8.0}%  {name}",
+            format!("{batch} x ({m} x {k} x {n})"),
+            rate / 1e9,
+            100.0 * rate / peak
+        );
+    }
+    Ok(())
+}
