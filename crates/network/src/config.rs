@@ -3,6 +3,9 @@
 use crate::Error;
 use serde::{Deserialize, Serialize};
 
+/// Longest axis of a weight that is believed: more is a broken file.
+const LARGEST: usize = 1 << 24;
+
 /// What a network computes, without its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -136,9 +139,15 @@ impl TransformerConfig {
             ("d_vocab", self.d_vocab),
             ("d_vocab_out", self.d_vocab_out),
             ("n_ctx", self.n_ctx),
+            ("n_heads * d_head", self.n_heads.saturating_mul(self.d_head)),
         ] {
-            if n == 0 || n > 1 << 24 {
+            if n == 0 || n > LARGEST {
                 return bad(format!("{name} = {n} is not a size"));
+            }
+        }
+        for (name, n) in [("n_layers", self.n_layers.saturating_mul(1 << 12)), ("d_mlp", self.d_mlp)] {
+            if n > LARGEST {
+                return bad(format!("{name} is too large"));
             }
         }
         if !(self.attn_scale.is_finite() && self.attn_scale > 0.0) {
@@ -186,6 +195,14 @@ impl Architecture {
             Self::Transformer(c) => c.validate(),
             Self::Mlp(c) if c.d_in == 0 || c.d_out == 0 || c.d_hidden.contains(&0) => {
                 Err(Error::Architecture("a layer of an mlp has no units".into()))
+            }
+            Self::Mlp(c)
+                if c.d_in.max(c.d_out) > LARGEST || c.d_hidden.iter().any(|&d| d > LARGEST) =>
+            {
+                Err(Error::Architecture(format!("a layer of an mlp has more than {LARGEST} units")))
+            }
+            Self::Autoencoder(c) if c.n_features.max(c.d_hidden) > LARGEST => {
+                Err(Error::Architecture(format!("an autoencoder has more than {LARGEST} units")))
             }
             Self::Autoencoder(c) if c.n_features == 0 || c.d_hidden == 0 => {
                 Err(Error::Architecture("an autoencoder has no features or no hidden units".into()))

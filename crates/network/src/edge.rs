@@ -7,7 +7,9 @@
 
 use crate::Error;
 use crate::config::{Positions, TransformerConfig};
+use crate::selector::natural;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A writer to the residual stream.
@@ -93,7 +95,7 @@ impl TryFrom<String> for Edge {
 
 fn parse_head(s: &str) -> Option<(usize, usize)> {
     let (layer, head) = s.strip_prefix('a')?.split_once(".h")?;
-    Some((layer.parse().ok()?, head.parse().ok()?))
+    Some((natural(layer)?, natural(head)?))
 }
 
 impl std::str::FromStr for Edge {
@@ -103,7 +105,7 @@ impl std::str::FromStr for Edge {
         let bad = |why: &str| Error::Selector { text: text.into(), why: why.into() };
         let (from, to) =
             text.split_once("->").ok_or_else(|| bad("an edge is written FROM->TO"))?;
-        let mlp = |s: &str| s.strip_prefix('m').and_then(|l| l.parse().ok());
+        let mlp = |s: &str| s.strip_prefix('m').and_then(natural);
         let from = match from {
             "embed" => Sender::Embed,
             "pos_embed" => Sender::PosEmbed,
@@ -137,6 +139,11 @@ pub struct EdgeTable {
     pub receivers: Vec<Receiver>,
     /// By receiver, then by sender.
     pub edges: Vec<Edge>,
+    /// Index of every sender.
+    order: BTreeMap<Sender, usize>,
+    /// For every receiver: index of its first edge, and how many senders it has. They are always
+    /// the first ones of `senders`.
+    reads: BTreeMap<Receiver, (usize, usize)>,
 }
 
 impl EdgeTable {
@@ -148,8 +155,10 @@ impl EdgeTable {
         }
         let mut receivers = vec![];
         let mut edges = vec![];
+        let mut reads = BTreeMap::new();
         let mut read = |to: Receiver, senders: &[Sender]| {
             receivers.push(to);
+            reads.insert(to, (edges.len(), senders.len()));
             edges.extend(senders.iter().map(|&from| Edge { from, to }));
         };
         for l in 0..c.n_layers {
@@ -163,19 +172,28 @@ impl EdgeTable {
             }
         }
         read(Receiver::Logits, &senders);
-        Self { senders, receivers, edges }
+        let order = senders.iter().enumerate().map(|(i, &s)| (s, i)).collect();
+        Self { senders, receivers, edges, order, reads }
     }
 
     /// Index of an edge.
     pub fn index(&self, e: Edge) -> Result<usize, Error> {
-        self.edges.iter().position(|&x| x == e).ok_or_else(|| Error::Selector {
-            text: e.to_string(),
-            why: "this network has no such edge".into(),
-        })
+        match (self.order.get(&e.from), self.reads.get(&e.to)) {
+            (Some(&sender), Some(&(first, senders))) if sender < senders => Ok(first + sender),
+            _ => Err(Error::Selector {
+                text: e.to_string(),
+                why: "this network has no such edge".into(),
+            }),
+        }
     }
 
     /// Index of a sender.
     pub fn sender(&self, s: Sender) -> Option<usize> {
-        self.senders.iter().position(|&x| x == s)
+        self.order.get(&s).copied()
+    }
+
+    /// (index of the first edge into a receiver, number of its senders).
+    pub(crate) fn into(&self, r: Receiver) -> (usize, usize) {
+        self.reads.get(&r).copied().unwrap_or((0, 0))
     }
 }

@@ -11,13 +11,14 @@
 //! | `transformer.rs`, `small.rs` | the forward passes, one line a site |
 //! | `site.rs`, `selector.rs`, `edge.rs`, `intervention.rs` | the language of places and interventions |
 //! | `network.rs`, `weights.rs` | weights in memory and on disk |
-//! | `runner.rs`, `patch.rs` | execution |
+//! | `runner.rs`, `patch.rs`, `linear.rs` | execution, exact and to first order |
 
 mod config;
 mod edge;
 mod error;
 mod inputs;
 mod intervention;
+mod linear;
 mod network;
 mod patch;
 mod runner;

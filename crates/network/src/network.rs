@@ -3,10 +3,11 @@
 use crate::config::Architecture;
 use crate::inputs::Inputs;
 use crate::site::Site;
-use crate::weights::RawTensor;
+use crate::weights::{RawTensor, read_safetensors, write_safetensors};
 use crate::{Error, small, transformer};
 use flyroom_tensor::{Graph, Tensor, Value, hash};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Weights by TransformerLens' names.
 pub type Weights = BTreeMap<String, Tensor>;
@@ -22,20 +23,43 @@ pub struct Network {
 }
 
 impl Network {
-    /// Checks that every weight is there, has its shape and is finite.
-    pub fn new(architecture: Architecture, weights: Weights) -> Result<Self, Error> {
+    /// Checks that every weight is there, has its shape and is finite. Tensors that the
+    /// architecture does not use go to [`Network::extra`].
+    pub fn new(architecture: Architecture, mut weights: Weights) -> Result<Self, Error> {
         architecture.validate()?;
-        let net = Self { architecture, weights, extra: BTreeMap::new() };
-        for (name, wanted) in Self::parameters(&net.architecture)? {
-            let t = net.weights.get(&name).ok_or_else(|| Error::Missing(name.clone()))?;
-            if t.shape() != wanted {
-                return Err(Error::Shape { name, got: t.shape().to_vec(), wanted });
-            }
-            if let Some(index) = t.data().iter().position(|x| !x.is_finite()) {
-                return Err(Error::NonFinite { name, index, value: t.data()[index] });
-            }
+        let mut own = Weights::new();
+        for (name, wanted) in Self::parameters(&architecture)? {
+            let t = weights.remove(&name).ok_or_else(|| Error::Missing(name.clone()))?;
+            check_weight(&name, &t, &wanted)?;
+            own.insert(name, t);
         }
-        Ok(net)
+        let extra = weights.iter().map(|(n, t)| (n.clone(), RawTensor::from_tensor(t))).collect();
+        Ok(Self { architecture, weights: own, extra })
+    }
+
+    /// Reads weights from a safetensors file; what the architecture does not use is kept in
+    /// [`Network::extra`]. Errors name the file and the tensor.
+    pub fn read(architecture: Architecture, path: &Path) -> Result<Self, Error> {
+        let (tensors, _) = read_safetensors(path)?;
+        architecture.validate()?;
+        let mut weights = Weights::new();
+        let mut extra = tensors;
+        for (name, _) in Self::parameters(&architecture)? {
+            let Some(raw) = extra.remove(&name) else { continue };
+            let t = raw.to_tensor().ok_or_else(|| {
+                Error::format(path, format!("tensor '{name}' is {:?}, not f32, f16 or bf16", raw.dtype))
+            })?;
+            weights.insert(name, t);
+        }
+        let net = Self::new(architecture, weights).map_err(|e| Error::format(path, e.to_string()))?;
+        Ok(Self { extra, ..net })
+    }
+
+    /// Writes weights (as f32) and [`Network::extra`] to a safetensors file.
+    pub fn write(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<(), Error> {
+        let own = self.weights.iter().map(|(n, t)| (n.clone(), RawTensor::from_tensor(t)));
+        let all = self.extra.iter().map(|(n, t)| (n.clone(), t.clone())).chain(own).collect();
+        write_safetensors(path, &all, metadata)
     }
 
     /// The architecture.
@@ -53,11 +77,12 @@ impl Network {
         self.weights.get(name).ok_or_else(|| Error::Missing(name.into()))
     }
 
-    /// The same network with one weight replaced.
+    /// The same network with one weight replaced by another of its shape.
     pub fn with_weight(&self, name: &str, t: Tensor) -> Result<Self, Error> {
-        let mut weights = self.weights.clone();
-        weights.insert(name.into(), t);
-        Self::new(self.architecture.clone(), weights)
+        check_weight(name, &t, self.weight(name)?.shape())?;
+        let mut net = self.clone();
+        net.weights.insert(name.into(), t);
+        Ok(net)
     }
 
     /// blake3 over sorted (name, shape, little-endian bytes).
@@ -69,8 +94,7 @@ impl Network {
     /// Names and shapes of the parameters, in order of name.
     pub fn parameters(architecture: &Architecture) -> Result<Vec<(String, Vec<usize>)>, Error> {
         let mut g = Graph::new();
-        let pos = architecture.transformer().map_or(1, |c| c.n_ctx);
-        record(&mut g, architecture, 1, pos, Form::Plain)?;
+        record(&mut g, architecture, 1, 1, Form::Plain)?;
         Ok(g.leaves()
             .filter(|(name, _)| !matches!(*name, "tokens" | "input"))
             .map(|(name, v)| (name.to_string(), g.shape(v).to_vec()))
@@ -112,6 +136,18 @@ impl Network {
             }
             _ => bad("this network takes vectors, not tokens".into()),
         }
+    }
+}
+
+/// Fails when a weight has another shape than wanted or is not finite.
+pub(crate) fn check_weight(name: &str, t: &Tensor, wanted: &[usize]) -> Result<(), Error> {
+    let name = name.to_string();
+    if t.shape() != wanted {
+        return Err(Error::Shape { name, got: t.shape().to_vec(), wanted: wanted.to_vec() });
+    }
+    match t.data().iter().position(|x| !x.is_finite()) {
+        Some(index) => Err(Error::NonFinite { name, index, value: t.data()[index] }),
+        None => Ok(()),
     }
 }
 

@@ -28,15 +28,20 @@ pub(crate) enum Edit {
 pub(crate) struct Shape {
     pub sites: Vec<(String, Edit)>,
     pub edges: bool,
+    /// Whether a site is read that only the split form has.
+    pub split: bool,
+}
+
+/// Whether a site is the input of single heads, which only the split form has.
+pub(crate) fn split_only(site: &str) -> bool {
+    ["hook_q_input", "hook_k_input", "hook_v_input"].iter().any(|s| site.ends_with(s))
 }
 
 impl Shape {
     /// The form of recording that it needs: the inputs of single heads exist in the split one.
     pub fn form(&self) -> Form {
-        let split = |s: &str| {
-            s.ends_with("hook_q_input") || s.ends_with("hook_k_input") || s.ends_with("hook_v_input")
-        };
-        if self.edges || self.sites.iter().any(|(s, _)| split(s)) { Form::Split } else { Form::Plain }
+        let split = self.split || self.edges || self.sites.iter().any(|(s, _)| split_only(s));
+        if split { Form::Split } else { Form::Plain }
     }
 
     /// Leaf names of edit `i`: (mask, value).
@@ -55,7 +60,7 @@ pub(crate) fn record_patched(
     let mut plain = Graph::new();
     record(&mut plain, architecture, batch, pos, shape.form())?;
     for (site, _) in &shape.sites {
-        plain.at(site)?;
+        present(&plain, site)?;
     }
     let mut wiring = match (shape.edges, architecture) {
         (true, Architecture::Transformer(c)) => Some(Wiring::new(c, batch, pos)),
@@ -81,7 +86,18 @@ pub(crate) fn record_patched(
     Ok(graph)
 }
 
-fn apply(
+/// The site in this form of recording, or why it is not there.
+pub(crate) fn present(g: &Graph, site: &str) -> Result<Value, Error> {
+    g.at(site).map_err(|_| Error::Selector {
+        text: site.into(),
+        why: "not in a run that patches edges or inputs of single heads: there every head has a \
+              norm of its own"
+            .into(),
+    })
+}
+
+/// What readers of a site see behind edit `i`.
+pub(crate) fn apply(
     g: &mut Graph,
     i: usize,
     edit: &Edit,
@@ -174,9 +190,35 @@ impl Wiring {
         let mask = g.input(&mask_leaf(name), &[self.batch, self.senders, receivers]);
         let differences = g.concat(&self.sent, 2)?; // [batch, pos, senders, d_model]
         let delta = g.einsum("bur,bpud->bprd", mask, differences)?;
-        let delta = g.reshape(delta, &g.shape(x).to_vec())?;
-        g.add(x, delta)
+        let shape = g.shape(x).to_vec();
+        let delta = g.reshape(delta, &shape)?;
+        let moved = g.add(x, delta)?;
+        // Where nothing moves x stays, bit for bit: -0 + 0 would be +0.
+        g.select(delta, moved, x)
     }
+}
+
+/// Every receiver site of a recorded split graph with its value and what it would be with the
+/// patched edges, all senders at their clean values.
+pub(crate) fn patched_receivers(
+    g: &mut Graph,
+    c: &TransformerConfig,
+    batch: usize,
+    pos: usize,
+) -> Result<Vec<(String, Value, Value)>, Error> {
+    let mut wiring = Wiring::new(c, batch, pos);
+    let mut sites: Vec<(Value, String)> =
+        g.sites().map(|(name, v)| (v, name.to_string())).collect();
+    sites.sort();
+    let mut out = vec![];
+    for (x, site) in sites {
+        let moved = wiring.edit(g, &site, x)?;
+        if moved != x {
+            out.push((site.clone(), x, moved));
+        }
+        wiring.sent(g, &site, x)?;
+    }
+    Ok(out)
 }
 
 /// Where a receiver reads.

@@ -5,18 +5,22 @@
 
 use crate::edge::{EdgeTable, Receiver};
 use crate::intervention::{Operation, Row, Target};
-use crate::network::{Form, record};
+use crate::network::{Form, check_weight, record};
 use crate::patch::{self, Edit, Shape};
 use crate::selector::Selector;
 use crate::site::{Axis, Site};
-use crate::{Error, Inputs, Network};
+use crate::{Error, Inputs, Network, Weights};
 use flyroom_tensor::{Bindings, Context, Graph, Program, Tensor, Value};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::Arc;
 
 /// Floats that the largest site of one batch may hold.
 const BATCH_FLOATS: usize = 1 << 21;
+/// Compiled graphs that are kept, and the bytes that their buffers may hold together.
+const MAX_PROGRAMS: usize = 64;
+const MAX_PROGRAM_BYTES: usize = 1 << 28;
 
 /// A network on a set of inputs.
 #[derive(Debug)]
@@ -26,16 +30,27 @@ pub struct Runner<'a> {
     context: Context,
     sites: BTreeMap<String, Site>,
     edges: Option<EdgeTable>,
-    batch: usize,
+    pub(crate) batch: usize,
     clean: RefCell<BTreeMap<String, Arc<Tensor>>>,
     means: RefCell<BTreeMap<String, Arc<Vec<f32>>>>,
     programs: RefCell<BTreeMap<(String, usize), Program>>,
+    slots: BTreeMap<Receiver, Slot>,
+}
+
+/// Where a receiver reads: index among the receivers of its site, and its senders, which are the
+/// first ones of the table.
+#[derive(Debug, Clone)]
+struct Slot {
+    site: String,
+    at: usize,
+    receivers: usize,
+    senders: usize,
 }
 
 /// A row translated to the leaves of its graph.
-struct Placed {
-    row: usize,
-    input: usize,
+pub(crate) struct Placed {
+    pub(crate) row: usize,
+    pub(crate) input: usize,
     /// For each edit of the shape: (mask, value) over the site.
     edits: Vec<(Vec<f32>, Vec<f32>)>,
     /// For each patched edge (index into the table) the operation that gives its reference.
@@ -59,6 +74,7 @@ impl<'a> Runner<'a> {
         for form in [Form::Split, Form::Plain] {
             sites.extend(network.sites(pos, form)?.into_iter().map(|s| (s.name.clone(), s)));
         }
+        let slots = edges.as_ref().map(slots).unwrap_or_default();
         let largest = sites.values().map(Site::size).max().unwrap_or(1).max(1);
         Ok(Self {
             network,
@@ -70,12 +86,18 @@ impl<'a> Runner<'a> {
             clean: RefCell::default(),
             means: RefCell::default(),
             programs: RefCell::default(),
+            slots,
         })
     }
 
     /// The network.
     pub fn network(&self) -> &Network {
         self.network
+    }
+
+    /// Kernels and threads.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     /// The set of inputs.
@@ -125,27 +147,41 @@ impl<'a> Runner<'a> {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut data: Vec<Vec<f32>> = vec![vec![]; missing.len()];
         for name in &missing {
             self.site(name)?;
         }
-        let shape = Shape {
-            sites: vec![],
-            edges: missing.iter().any(|s| !self.plain_has(s)),
-        };
+        // Neither form has all sites: the one has norms that are shared, the other single heads.
+        let (split, plain): (Vec<&str>, Vec<&str>) =
+            missing.iter().copied().partition(|s| patch::split_only(s));
+        self.capture_in(Form::Plain, &plain)?;
+        self.capture_in(Form::Split, &split)
+    }
+
+    fn capture_in(&self, form: Form, missing: &[&str]) -> Result<(), Error> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut data: Vec<Vec<f32>> = vec![vec![]; missing.len()];
         let n = self.inputs.len();
+        let mut compiled: Option<(usize, Program)> = None;
         for start in (0..n).step_by(self.batch) {
-            let rows: Vec<usize> = (start..n.min(start + self.batch)).collect();
-            let mut g = Graph::new();
-            let form = if shape.edges { Form::Split } else { Form::Plain };
-            record(&mut g, self.network.architecture(), rows.len(), self.inputs.pos(), form)?;
-            let values = missing.iter().map(|s| g.at(s)).collect::<Result<Vec<_>, _>>()?;
-            let mut program = Program::compile(&g, &values)?;
-            let picked = self.inputs.pick(rows.iter().copied());
+            let rows = start..n.min(start + self.batch);
+            let mut program = match compiled.take() {
+                Some((batch, p)) if batch == rows.len() => p,
+                _ => {
+                    let (batch, pos) = (rows.len(), self.inputs.pos());
+                    let mut g = Graph::new();
+                    record(&mut g, self.network.architecture(), batch, pos, form)?;
+                    let values = missing.iter().map(|s| g.at(s)).collect::<Result<Vec<_>, _>>()?;
+                    Program::compile(&g, &values)?
+                }
+            };
+            let picked = self.inputs.pick(rows.clone());
             program.run(&self.context, &self.bind(&picked))?;
             for (i, d) in data.iter_mut().enumerate() {
                 d.extend_from_slice(program.output(i));
             }
+            compiled = Some((rows.len(), program));
         }
         for (name, d) in missing.iter().zip(data) {
             let mut shape = self.site(name)?.shape.clone();
@@ -153,10 +189,6 @@ impl<'a> Runner<'a> {
             self.clean.borrow_mut().insert(name.to_string(), Arc::new(Tensor::new(&shape, d)?));
         }
         Ok(())
-    }
-
-    fn plain_has(&self, site: &str) -> bool {
-        !["hook_q_input", "hook_k_input", "hook_v_input"].iter().any(|s| site.ends_with(s))
     }
 
     fn bind<'b>(&'b self, inputs: &'b Inputs) -> Bindings<'b> {
@@ -208,6 +240,18 @@ impl<'a> Runner<'a> {
         Err(Error::Input(format!("no input {input} in a set of {}", self.inputs.len())))
     }
 
+    /// One output-sized row for each input; returns that size.
+    fn check_direction(&self, inputs: usize, direction: &[f32]) -> Result<usize, Error> {
+        let size = self.site("hook_logits")?.size();
+        if direction.len() != inputs * size {
+            return Err(Error::Input(format!(
+                "a direction of {} values for {inputs} outputs of {size}",
+                direction.len()
+            )));
+        }
+        Ok(size)
+    }
+
     /// Outputs of every row, each flattened `[pos, d_vocab_out]` or `[d_out]`.
     pub fn run(&self, rows: &[Row]) -> Result<Vec<Vec<f32>>, Error> {
         self.run_reading(rows, "hook_logits")
@@ -215,24 +259,24 @@ impl<'a> Runner<'a> {
 
     /// What lies at a site in every patched row.
     pub fn run_reading(&self, rows: &[Row], site: &str) -> Result<Vec<Vec<f32>>, Error> {
+        self.site(site)?;
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         for (i, row) in rows.iter().enumerate() {
-            self.check_input(row.input)?;
-            let (shape, weights, placed) = self.place(i, row)?;
-            let key = group_key(&shape, &weights);
+            let (mut shape, weights, placed) = self.place(i, row)?;
+            shape.split = patch::split_only(site);
             groups
-                .entry(key)
+                .entry(group_key(&shape, &weights))
                 .or_insert_with(|| Group { shape, weights, rows: vec![] })
                 .rows
                 .push(placed);
         }
         let mut out: Vec<Vec<f32>> = vec![vec![]; rows.len()];
-        for (key, group) in &groups {
+        for group in groups.values() {
+            check_bases(&group.shape)?;
             let edited = self.edited_weights(&group.weights)?;
-            let network = edited.as_ref().unwrap_or(self.network);
             for rows in group.rows.chunks(self.batch) {
-                let size = self.run_group(network, key, &group.shape, rows, site)?;
-                for (placed, values) in rows.iter().zip(size) {
+                let values = self.run_group(&edited, &group.shape, rows, site)?;
+                for (placed, values) in rows.iter().zip(values) {
                     out[placed.row] = values;
                 }
             }
@@ -240,11 +284,12 @@ impl<'a> Runner<'a> {
         Ok(out)
     }
 
-    fn place(
+    pub(crate) fn place(
         &self,
         index: usize,
         row: &Row,
     ) -> Result<(Shape, Vec<(Selector, Operation)>, Placed), Error> {
+        self.check_input(row.input)?;
         let mut shape = Shape::default();
         let mut weights = vec![];
         let mut placed = Placed { row: index, input: row.input, edits: vec![], edges: vec![] };
@@ -294,9 +339,11 @@ impl<'a> Runner<'a> {
                     .iter()
                     .zip(to)
                     .zip(&mask)
-                    .map(|((a, b), m)| if *m != 0.0 { factor * (a - b) } else { 0.0 })
+                    // Equal values differ by 0, masked scores of -infinity too.
+                    .map(|((a, b), m)| if *m != 0.0 && a != b { factor * (a - b) } else { 0.0 })
                     .collect();
                 if let Some(basis) = &s.basis {
+                    check_basis(&s.site, basis)?;
                     project(&mut delta, basis);
                 }
                 delta
@@ -332,13 +379,11 @@ impl<'a> Runner<'a> {
     fn edited_weights(
         &self,
         edits: &[(Selector, Operation)],
-    ) -> Result<Option<Network>, Error> {
-        if edits.is_empty() {
-            return Ok(None);
-        }
-        let mut weights = self.network.weights().clone();
+    ) -> Result<Weights, Error> {
+        let mut weights = Weights::new();
         for (s, operation) in edits {
-            let t = weights.get_mut(&s.site).ok_or_else(|| Error::Missing(s.site.clone()))?;
+            let own = self.network.weight(&s.site)?;
+            let t = weights.entry(s.site.clone()).or_insert_with(|| own.clone());
             let site = parameter_site(&s.site, t.shape());
             let mask = s.mask(&site)?;
             let values = match operation {
@@ -356,39 +401,32 @@ impl<'a> Runner<'a> {
                     *x = v;
                 }
             }
+            check_weight(&s.site, t, own.shape())?;
         }
-        Ok(Some(Network::new(self.network.architecture().clone(), weights)?))
+        Ok(weights)
     }
 
     fn run_group(
         &self,
-        network: &Network,
-        key: &str,
+        edited: &Weights,
         shape: &Shape,
         rows: &[Placed],
         site: &str,
     ) -> Result<Vec<Vec<f32>>, Error> {
         let (batch, pos) = (rows.len(), self.inputs.pos());
-        let program_key = (format!("{site}|{key}"), batch);
+        // Weights are data: edits of them do not need another program.
+        let program_key = (format!("{site}|{}", group_key(shape, &[])), batch);
         let cached = self.programs.borrow_mut().remove(&program_key);
         let mut program = match cached {
             Some(p) => p,
             None => {
                 let g = patch::record_patched(self.network.architecture(), batch, pos, shape)?;
-                Program::compile(&g, &[g.at(site)?])?
+                Program::compile(&g, &[patch::present(&g, site)?])?
             }
         };
         let picked = self.inputs.pick(rows.iter().map(|r| r.input));
-        let mut leaves: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-        for i in 0..shape.sites.len() {
-            let (mask, value) = Shape::leaves(i);
-            leaves.insert(mask, rows.iter().flat_map(|r| r.edits[i].0.clone()).collect());
-            leaves.insert(value, rows.iter().flat_map(|r| r.edits[i].1.clone()).collect());
-        }
-        if shape.edges {
-            self.edge_leaves(rows, &mut leaves)?;
-        }
-        let mut bindings = Bindings::new().with_all(network.weights());
+        let leaves = self.edit_leaves(shape, rows)?;
+        let mut bindings = Bindings::new().with_all(self.network.weights()).with_all(edited);
         match &picked {
             Inputs::Tokens { ids, .. } => bindings.bind_index("tokens", ids),
             Inputs::Vectors { values, .. } => bindings.bind("input", values),
@@ -400,11 +438,30 @@ impl<'a> Runner<'a> {
         let size = program.output(0).len() / batch.max(1);
         let out = program.output(0).chunks_exact(size.max(1)).map(<[f32]>::to_vec).collect();
         let mut programs = self.programs.borrow_mut();
-        if programs.len() > 64 {
+        let bytes: usize = programs.values().map(Program::buffer_bytes).sum();
+        if programs.len() >= MAX_PROGRAMS || bytes + program.buffer_bytes() > MAX_PROGRAM_BYTES {
             programs.clear();
         }
         programs.insert(program_key, program);
         Ok(out)
+    }
+
+    /// Data for the edits of a shape, by leaf.
+    pub(crate) fn edit_leaves(
+        &self,
+        shape: &Shape,
+        rows: &[Placed],
+    ) -> Result<BTreeMap<String, Vec<f32>>, Error> {
+        let mut leaves: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for i in 0..shape.sites.len() {
+            let (mask, value) = Shape::leaves(i);
+            leaves.insert(mask, joined(rows.iter().map(|r| &r.edits[i].0)));
+            leaves.insert(value, joined(rows.iter().map(|r| &r.edits[i].1)));
+        }
+        if shape.edges {
+            self.edge_leaves(rows, &mut leaves)?;
+        }
+        Ok(leaves)
     }
 
     fn edge_leaves(
@@ -414,19 +471,18 @@ impl<'a> Runner<'a> {
     ) -> Result<(), Error> {
         let Some(table) = &self.edges else { return Ok(()) };
         let (batch, pos) = (rows.len(), self.inputs.pos());
-        let index: BTreeMap<Receiver, (String, usize, usize, usize)> = self.receiver_index(table);
         let mut references: Vec<BTreeMap<usize, &Operation>> = vec![BTreeMap::new(); batch];
-        for (site, receivers) in patch::receiver_sites(table) {
-            let before = index[&receivers[0]].3;
-            leaves.insert(patch::mask_leaf(&site), vec![0.0; batch * before * receivers.len()]);
+        for slot in self.slots.values().filter(|s| s.at == 0) {
+            let size = batch * slot.senders * slot.receivers;
+            leaves.insert(patch::mask_leaf(&slot.site), vec![0.0; size]);
         }
         for (b, row) in rows.iter().enumerate() {
             for (e, operation) in &row.edges {
                 let edge = table.edges[*e];
                 let sender = table.sender(edge.from).unwrap_or(0);
-                let (site, at, n, before) = &index[&edge.to];
-                if let Some(mask) = leaves.get_mut(&patch::mask_leaf(site)) {
-                    mask[(b * before + sender) * n + at] = 1.0;
+                let slot = &self.slots[&edge.to];
+                if let Some(mask) = leaves.get_mut(&patch::mask_leaf(&slot.site)) {
+                    mask[(b * slot.senders + sender) * slot.receivers + slot.at] = 1.0;
                 }
                 if let Some(other) = references[b].insert(sender, operation)
                     && other != operation
@@ -438,15 +494,20 @@ impl<'a> Runner<'a> {
                 }
             }
         }
+        let sender_sites = patch::sender_sites(table);
+        self.capture(&sender_sites.iter().map(String::as_str).collect::<Vec<_>>())?;
         let mut first = 0;
-        for site in patch::sender_sites(table) {
+        for site in sender_sites {
             let info = self.site(&site)?;
             let heads = info.axis_len(Axis::Head).unwrap_or(1);
             let width = info.axis_len(Axis::Unit).unwrap_or(1);
+            let clean = self.clean(&site)?;
             let mut all = Vec::with_capacity(batch * info.size());
             for (row, refs) in rows.iter().zip(&references) {
                 // Unpatched senders bind this input's own clean values: any finite values do.
-                let mut own = self.supplied(&site, &Operation::Interchange { input: row.input })?;
+                let start = all.len();
+                all.extend_from_slice(clean.row(row.input));
+                let own = &mut all[start..];
                 for (&sender, operation) in refs.range(first..first + heads) {
                     let values = self.supplied(&site, operation)?;
                     for p in 0..pos {
@@ -454,24 +515,11 @@ impl<'a> Runner<'a> {
                         own[at..at + width].copy_from_slice(&values[at..at + width]);
                     }
                 }
-                all.extend(own);
             }
             leaves.insert(patch::reference_leaf(&site), all);
             first += heads;
         }
         Ok(())
-    }
-
-    /// Receiver to (site, index at the site, receivers at the site, senders before it).
-    fn receiver_index(&self, table: &EdgeTable) -> BTreeMap<Receiver, (String, usize, usize, usize)> {
-        let mut out = BTreeMap::new();
-        for (site, receivers) in patch::receiver_sites(table) {
-            for (at, &r) in receivers.iter().enumerate() {
-                let before = table.edges.iter().filter(|e| e.to == r).count();
-                out.insert(r, (site.clone(), at, receivers.len(), before));
-            }
-        }
-        out
     }
 
     /// First-order edge scores (EAP, Syed et al. 2023) for pairs (input, source input):
@@ -491,20 +539,22 @@ impl<'a> Runner<'a> {
             .transformer()
             .ok_or_else(|| Error::Architecture("only a transformer has edges".into()))?;
         let table = EdgeTable::new(c);
-        let size = direction.len() / pairs.len().max(1);
+        if steps == 0 {
+            return Err(Error::Input("attribution wants at least one step".into()));
+        }
+        let size = self.check_direction(pairs.len(), direction)?;
+        for &(input, source) in pairs {
+            self.check_input(input)?;
+            self.check_input(source)?;
+        }
+        let mut senders = patch::sender_sites(&table);
+        senders.push("hook_embed".into());
+        self.capture(&senders.iter().map(String::as_str).collect::<Vec<_>>())?;
         let mut out = vec![];
         for (chunk, pairs) in pairs.chunks(self.batch).enumerate() {
             let at = chunk * self.batch * size;
             let direction = &direction[at..at + pairs.len() * size];
-            let mut sums = vec![vec![0f64; table.edges.len()]; pairs.len()];
-            for step in 1..=steps {
-                let share = step as f32 / steps as f32;
-                let scores = self.attribute(&table, c.d_model, pairs, direction, share)?;
-                for (s, x) in sums.iter_mut().zip(scores) {
-                    s.iter_mut().zip(x).for_each(|(s, x)| *s += f64::from(x) / steps as f64);
-                }
-            }
-            out.extend(sums);
+            out.extend(self.attribute(&table, c.d_model, pairs, direction, steps)?);
         }
         Ok(out)
     }
@@ -515,20 +565,21 @@ impl<'a> Runner<'a> {
         d_model: usize,
         pairs: &[(usize, usize)],
         direction: &[f32],
-        share: f32,
-    ) -> Result<Vec<Vec<f32>>, Error> {
+        steps: usize,
+    ) -> Result<Vec<Vec<f64>>, Error> {
         let (batch, pos) = (pairs.len(), self.inputs.pos());
         let mut plain = Graph::new();
         record(&mut plain, self.network.architecture(), batch, pos, Form::Split)?;
         // The gradient is taken at the interpolated embedding, the differences at the ends.
         let mut g = plain.edited(&mut |g, name, v| {
-            if name != "hook_embed" || share == 1.0 {
+            if name != "hook_embed" || steps == 1 {
                 return Ok(None);
             }
             let shape = g.shape(v).to_vec();
             let corrupted = g.input("corrupted.hook_embed", &shape);
-            let a = g.scale(v, share)?;
-            let b = g.scale(corrupted, 1.0 - share)?;
+            let (share, rest) = (g.input("share", &[1]), g.input("rest", &[1]));
+            let a = g.mul(v, share)?;
+            let b = g.mul(corrupted, rest)?;
             g.add(a, b).map(Some)
         })?;
         let logits = g.at("hook_logits")?;
@@ -540,15 +591,13 @@ impl<'a> Runner<'a> {
         let receivers = sites.iter().map(|(s, _)| g.at(s)).collect::<Result<Vec<_>, _>>()?;
         let gradients = g.gradient(m, &receivers)?;
         let mut outputs: Vec<Value> = vec![];
-        let index = self.receiver_index(table);
-        for ((site, found), gradient) in sites.iter().zip(gradients) {
-            let before = index[&found[0]].3;
+        for ((_, found), gradient) in sites.iter().zip(gradients) {
+            let before = table.into(found[0]).1;
             let differences = g.input("differences", &[batch, pos, table.senders.len(), d_model]);
             let d = g.slice(differences, 2, 0, before)?;
             let gradient = g.reshape(gradient, &[batch, pos, found.len(), d_model])?;
             let per_pos = g.einsum("bpud,bprd->bur", d, gradient)?;
             outputs.push(per_pos);
-            debug_assert!(!site.is_empty());
         }
         let mut program = Program::compile(&g, &outputs)?;
         let picked = self.inputs.pick(pairs.iter().map(|p| p.0));
@@ -558,7 +607,6 @@ impl<'a> Runner<'a> {
             let heads = self.site(&site)?.axis_len(Axis::Head).unwrap_or(1);
             let clean = self.clean(&site)?;
             for (b, &(input, source)) in pairs.iter().enumerate() {
-                self.check_input(source)?;
                 let (x, y) = (clean.row(input), clean.row(source));
                 for p in 0..pos {
                     for h in 0..heads {
@@ -579,17 +627,21 @@ impl<'a> Runner<'a> {
         bindings.bind("differences", &differences);
         bindings.bind("direction", direction);
         bindings.bind("corrupted.hook_embed", &corrupted);
-        program.run(&self.context, &bindings)?;
-        let mut out = vec![vec![0f32; table.edges.len()]; batch];
-        for (o, (_, found)) in sites.iter().enumerate() {
-            let before = index[&found[0]].3;
-            let scores = program.output(o);
-            for (at, &r) in found.iter().enumerate() {
-                let edges = table.edges.iter().enumerate().filter(|(_, e)| e.to == r);
-                for (e, edge) in edges {
-                    let u = table.sender(edge.from).unwrap_or(0);
+        let mut out = vec![vec![0f64; table.edges.len()]; batch];
+        for step in 1..=steps {
+            let share = [step as f32 / steps as f32];
+            let rest = [1.0 - share[0]];
+            let bindings = bindings.clone().with("share", &share).with("rest", &rest);
+            program.run(&self.context, &bindings)?;
+            for (o, (_, found)) in sites.iter().enumerate() {
+                let scores = program.output(o);
+                for (at, &r) in found.iter().enumerate() {
+                    let (first, before) = table.into(r);
                     for (b, row) in out.iter_mut().enumerate() {
-                        row[e] = scores[(b * before + u) * found.len() + at];
+                        for u in 0..before {
+                            let score = scores[(b * before + u) * found.len() + at];
+                            row[first + u] += f64::from(score) / steps as f64;
+                        }
                     }
                 }
             }
@@ -606,8 +658,9 @@ impl<'a> Runner<'a> {
         site: &str,
     ) -> Result<Tensor, Error> {
         self.site(site)?;
-        let size = direction.len() / inputs.len().max(1);
-        let form = if self.plain_has(site) { Form::Plain } else { Form::Split };
+        let size = self.check_direction(inputs.len(), direction)?;
+        inputs.iter().try_for_each(|&i| self.check_input(i))?;
+        let form = if patch::split_only(site) { Form::Split } else { Form::Plain };
         let mut out = vec![];
         for (chunk, rows) in inputs.chunks(self.batch).enumerate() {
             let mut g = Graph::new();
@@ -637,13 +690,55 @@ impl<'a> Runner<'a> {
 fn parameter_site(name: &str, shape: &[usize]) -> Site {
     let mut axes = vec![Axis::Batch];
     let n = shape.len();
-    axes.extend((0..n).map(|i| match (n, i) {
-        (3, 0) => Axis::Head,
-        (_, i) if i + 1 == n => Axis::Unit,
+    let heads = n == 3 || [".b_Q", ".b_K", ".b_V"].iter().any(|b| name.ends_with(b));
+    axes.extend((0..n).map(|i| match i {
+        0 if heads => Axis::Head,
+        i if i + 1 == n => Axis::Unit,
         _ => Axis::Key,
     }));
     let shape = [&[1], shape].concat();
     Site { name: name.into(), axes, shape }
+}
+
+fn slots(table: &EdgeTable) -> BTreeMap<Receiver, Slot> {
+    let mut out = BTreeMap::new();
+    for (site, found) in patch::receiver_sites(table) {
+        for (at, &r) in found.iter().enumerate() {
+            let (receivers, senders) = (found.len(), table.into(r).1);
+            out.insert(r, Slot { site: site.clone(), at, receivers, senders });
+        }
+    }
+    out
+}
+
+fn joined<'v>(parts: impl Iterator<Item = &'v Vec<f32>>) -> Vec<f32> {
+    parts.flatten().copied().collect()
+}
+
+/// Fails unless every subspace of a shape is given by an orthonormal basis.
+fn check_bases(shape: &Shape) -> Result<(), Error> {
+    shape.sites.iter().try_for_each(|(site, edit)| match edit {
+        Edit::Subspace(basis) => check_basis(site, basis),
+        _ => Ok(()),
+    })
+}
+
+/// Inner products may be off by 1e-3, which f32 files with unit vectors keep easily.
+fn check_basis(site: &str, basis: &[Vec<f32>]) -> Result<(), Error> {
+    for (i, a) in basis.iter().enumerate() {
+        for (j, b) in basis[..=i].iter().enumerate() {
+            let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let wanted = f64::from(i == j);
+            // Written so that NaN fails.
+            if !((dot - wanted).abs() < 1e-3) {
+                return Err(Error::Selector {
+                    text: site.into(),
+                    why: format!("the basis is not orthonormal: rows {j} and {i} give {dot:.4}"),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Values for the coordinates or the subspace that a selector marks, over the whole site.
@@ -697,7 +792,7 @@ fn project(x: &mut [f32], basis: &[Vec<f32>]) {
     }
 }
 
-fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> String {
+pub(crate) fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> String {
     let mut key = String::new();
     for (site, edit) in &shape.sites {
         key.push_str(site);
@@ -707,7 +802,8 @@ fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> String {
             Edit::Subspace(basis) => {
                 key.push('@');
                 for x in basis.iter().flatten() {
-                    key.push_str(&format!("{:x}.", x.to_bits()));
+                    // Writing to a string cannot fail.
+                    let _ = write!(key, "{:x}.", x.to_bits());
                 }
             }
         }
@@ -715,6 +811,9 @@ fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> String {
     }
     if shape.edges {
         key.push_str("edges;");
+    }
+    if shape.split {
+        key.push_str("split;");
     }
     if !weights.is_empty() {
         key.push_str(&format!("{weights:?}"));

@@ -30,12 +30,13 @@ pub struct Span {
 impl Span {
     /// One index.
     pub fn one(i: usize) -> Self {
-        Self { start: i as i64, end: Some(i as i64 + 1) }
+        Self::range(i, i.saturating_add(1))
     }
 
     /// `start..end`.
     pub fn range(start: usize, end: usize) -> Self {
-        Self { start: start as i64, end: Some(end as i64) }
+        let number = |i: usize| i64::try_from(i).unwrap_or(i64::MAX);
+        Self { start: number(start), end: Some(number(end)) }
     }
 
     /// The indices meant on an axis of length `n`.
@@ -55,7 +56,7 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.end {
-            Some(e) if e == self.start + 1 => write!(f, "{}", self.start),
+            Some(e) if self.start.checked_add(1) == Some(e) => write!(f, "{}", self.start),
             Some(e) => write!(f, "{}..{}", self.start, e),
             None => write!(f, "{}..", self.start),
         }
@@ -69,7 +70,11 @@ impl FromStr for Span {
         let number =
             |t: &str| t.trim().parse::<i64>().map_err(|_| format!("'{t}' is not a number"));
         match s.split_once("..") {
-            None => number(s).map(|i| Self { start: i, end: Some(i + 1) }),
+            None => {
+                let start = number(s)?;
+                let end = start.checked_add(1).ok_or_else(|| format!("'{s}' is too large"))?;
+                Ok(Self { start, end: Some(end) })
+            }
             Some((a, "")) => Ok(Self { start: number(a)?, end: None }),
             Some((a, b)) => Ok(Self { start: number(a)?, end: Some(number(b)?) }),
         }
@@ -88,6 +93,11 @@ impl From<Span> for String {
     fn from(s: Span) -> Self {
         s.to_string()
     }
+}
+
+/// Digits alone, without the sign that `usize::from_str` takes.
+pub(crate) fn natural(s: &str) -> Option<usize> {
+    s.bytes().all(|b| b.is_ascii_digit()).then(|| s.parse().ok()).flatten()
 }
 
 /// Part of a site.
@@ -152,7 +162,7 @@ impl Selector {
             let span = match axis {
                 Axis::Head => self.head,
                 Axis::Pos => self.pos,
-                Axis::Unit if self.basis.is_none() => self.unit,
+                Axis::Unit => self.unit,
                 _ => None,
             };
             ranges.push(match span {
@@ -160,14 +170,19 @@ impl Selector {
                 None => 0..n,
             });
         }
-        for (axis, span, word) in
-            [(Axis::Head, self.head, "head"), (Axis::Pos, self.pos, "pos")]
-        {
+        for (axis, span, word) in [
+            (Axis::Head, self.head, "head"),
+            (Axis::Pos, self.pos, "pos"),
+            (Axis::Unit, self.unit, "unit"),
+        ] {
             // A network without positions has pos = 1.
-            let single = axis == Axis::Pos && span == Some(Span::one(0));
+            let single = axis == Axis::Pos && span.is_some_and(|s| s.indices(1).is_ok());
             if span.is_some() && site.axis_len(axis).is_none() && !single {
                 return Err(bad(format!("the site has no {word} axis")));
             }
+        }
+        if self.unit.is_some() && self.basis.is_some() {
+            return Err(bad("either units or a subspace".into()));
         }
         if let Some(basis) = &self.basis
             && let Some(row) = basis.iter().find(|r| Some(r.len()) != site.axis_len(Axis::Unit))
@@ -220,7 +235,7 @@ impl FromStr for Selector {
                 let (file, row) = tail
                     .rsplit_once('#')
                     .ok_or_else(|| bad("directions are written FILE#ROW".into()))?;
-                let row = row.parse().map_err(|_| bad(format!("'{row}' is not a row number")))?;
+                let row = natural(row).ok_or_else(|| bad(format!("'{row}' is not a row number")))?;
                 (head, Some((file.to_string(), row)))
             }
         };
@@ -231,8 +246,11 @@ impl FromStr for Selector {
                 (site, inner)
             }
         };
-        if site.is_empty() || site.contains(char::is_whitespace) {
-            return Err(bad("a site's name has no spaces and is not empty".into()));
+        if site.is_empty() || site.contains(|c: char| c.is_whitespace() || "]=,#".contains(c)) {
+            return Err(bad("a site's name is not empty and has no spaces, ']', '=', ',' or '#'".into()));
+        }
+        if directions.as_ref().is_some_and(|(file, _)| file.is_empty()) {
+            return Err(bad("directions are written FILE#ROW".into()));
         }
         let mut out = Self::site(site);
         out.directions = directions;

@@ -6,6 +6,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A tensor as it lies in a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,9 +40,26 @@ impl RawTensor {
                 .chunks_exact(2)
                 .map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16))
                 .collect(),
+            Dtype::F16 => self
+                .bytes
+                .chunks_exact(2)
+                .map(|b| half(u16::from_le_bytes([b[0], b[1]])))
+                .collect(),
             _ => return None,
         };
         Tensor::new(&self.shape, data).ok()
+    }
+}
+
+/// IEEE 754 binary16 to binary32, exactly.
+fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let (exponent, fraction) = (u32::from(bits >> 10) & 31, u32::from(bits) & 1023);
+    match exponent {
+        // Zeros and subnormals: fraction * 2^-24.
+        0 => f32::from_bits(sign | (fraction as f32 * f32::from_bits((127 - 24) << 23)).to_bits()),
+        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13),
     }
 }
 
@@ -95,7 +113,10 @@ pub fn write_safetensors(
 /// Writes bytes to a temporary neighbour and renames it.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = path.with_file_name(format!(".{name}.tmp-{}", std::process::id()));
+    // Two threads may write the same file: each has a temporary name of its own.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_file_name(format!(".{name}.tmp-{}-{next}", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut f = std::fs::File::create(&temporary)?;
         f.write_all(bytes)?;

@@ -1,1 +1,25 @@
-//! flyroom-validate
+//! Step 3: put what was said on trial.
+//!
+//! | question | file |
+//! |---|---|
+//! | are the parts the true ones? | `parts.rs` |
+//! | what does the reconstruction lose? | `reconstruction.rs` |
+//! | are the edges the true ones, and are they enough? | `wiring.rs` |
+//! | which interventions are asked | `exam.rs` |
+//! | are their effects predicted? | `effect.rs` |
+//! | what would chance reach? | `null.rs` |
+//! | the card, the verdict, the step to blame | `trial.rs` |
+
+mod effect;
+mod error;
+pub mod exam;
+mod null;
+pub mod parts;
+pub mod reconstruction;
+mod trial;
+pub mod wiring;
+
+pub use effect::{EffectScore, FLOAT_FLOOR, FamilyScore, LEAKY, LEAST, NO_EFFECT, Observed, Stage};
+pub use error::Error;
+pub use null::{derangement, reassigned, reassigned_parts};
+pub use trial::{Bits, Card, ExamScore, HOLDS, NOTHING, NULL_DRAWS, Null, blame, hold, verdict};

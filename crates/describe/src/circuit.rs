@@ -1,0 +1,171 @@
+//! Circuits: which edges carry the answer.
+//!
+//! *Exact patching* removes one edge at a time and reads the change of the metric; *EAP* (Syed et
+//! al. 2023) predicts that change from one gradient, *EAP-IG* (Hanna et al. 2024) from the mean
+//! gradient on the way from the corrupted input. Scores are positive where the edge helps. The
+//! circuit keeps the edges whose score is at least `keep` of m(N) - m(0).
+
+use crate::metric::{CircuitMetric, Reference, mean};
+use crate::{Describe, Description, EdgeScore, Error};
+use flyroom_decompose::{Dictionary, MethodEntry};
+use flyroom_explanation::{Ablation, Body};
+use flyroom_network::Receiver;
+use flyroom_organism::{Parameters, Subject, defaults_of};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// Attention is saturated where no entry of a pattern has A (1 - A) above this.
+pub const SATURATED: f32 = 1e-3;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Pairs (input, corrupted partner).
+    pairs: usize,
+    /// Share of m(N) - m(0) from which on an edge belongs to the circuit.
+    keep: f64,
+    /// Points of the gradient path; 1 is EAP.
+    steps: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { pairs: 64, keep: 0.01, steps: 1 }
+    }
+}
+
+/// How edges are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scores {
+    /// m(N) - m(N without e).
+    Exact,
+    /// First order at the clean input.
+    Eap,
+    /// First order, gradients averaged over the path of embeddings.
+    EapIg,
+}
+
+impl Scores {
+    fn name(self) -> &'static str {
+        match self {
+            Scores::Exact => "exact-patching",
+            Scores::Eap => "eap",
+            Scores::EapIg => "eap-ig",
+        }
+    }
+}
+
+impl Describe for Scores {
+    fn entry(&self) -> MethodEntry {
+        let (summary, source) = match self {
+            Scores::Exact => (
+                "removes each edge alone and reads the change of the answer",
+                "Goldowsky-Dill et al. 2023, arXiv 2304.05969",
+            ),
+            Scores::Eap => (
+                "predicts the effect of removing each edge from one gradient",
+                "Syed et al. 2023, arXiv 2310.10348",
+            ),
+            Scores::EapIg => (
+                "the same with gradients averaged on the way from the corrupted input",
+                "Hanna et al. 2024, arXiv 2403.17806",
+            ),
+        };
+        MethodEntry { name: self.name(), step: "describe", version: 1, summary, source }
+    }
+
+    fn defaults(&self) -> Parameters {
+        let mut p = defaults_of::<Settings>();
+        match self {
+            Scores::Exact => p.remove("steps"),
+            Scores::Eap => p.remove("steps"),
+            Scores::EapIg => p.insert("steps".into(), Json::from(5)),
+        };
+        p
+    }
+
+    fn describe(
+        &self,
+        subject: &Subject,
+        _parts: Option<&Dictionary>,
+        parameters: &Parameters,
+        _seed: u64,
+    ) -> Result<Description, Error> {
+        let settings: Settings = {
+            let mut all = defaults_of::<Settings>();
+            all.extend(parameters.clone());
+            serde_json::from_value(Json::Object(all)).map_err(|e| Error::Parameters {
+                method: self.name().into(),
+                why: e.to_string(),
+            })?
+        };
+        let metric = CircuitMetric::new(subject, settings.pairs.max(1), self.name())?;
+        let table = metric.table().clone();
+        let (whole, nothing) = metric.ends(Reference::Resample)?;
+        let scores: Vec<f64> = match self {
+            Scores::Exact => {
+                let alone: Vec<_> = table.edges.iter().map(|&e| vec![e]).collect();
+                metric
+                    .many(&alone, Reference::Resample)?
+                    .iter()
+                    .map(|m| whole - mean(m))
+                    .collect()
+            }
+            _ => {
+                let steps = settings.steps.max(1);
+                let each =
+                    subject.runner.edge_attribution(&metric.pairs, &metric.direction, steps)?;
+                (0..table.edges.len())
+                    .map(|e| mean(&each.iter().map(|s| s[e]).collect::<Vec<_>>()))
+                    .collect()
+            }
+        };
+        let dead = if *self == Scores::Exact { vec![] } else { saturated(subject)? };
+        let least = settings.keep * (whole - nothing).abs();
+        let edges: Vec<EdgeScore> = table
+            .edges
+            .iter()
+            .zip(&scores)
+            .map(|(&edge, &score)| EdgeScore {
+                edge,
+                score,
+                gradient_dead: dead.contains(&edge.to),
+            })
+            .collect();
+        let kept = edges.iter().filter(|e| e.score.abs() >= least && e.score != 0.0);
+        let body = Body::Circuit {
+            edges: kept.map(|e| e.edge).collect(),
+            ablation: Ablation::Resample,
+        };
+        let explanation = crate::method::signed(self.name(), subject, vec![], body);
+        Ok(Description { explanation, edges, frequencies: vec![] })
+    }
+}
+
+/// Query and key receivers whose head attends so sharply that no gradient passes its softmax.
+fn saturated(subject: &Subject) -> Result<Vec<Receiver>, Error> {
+    let Some(c) = subject.network().architecture().transformer() else { return Ok(vec![]) };
+    let mut out = vec![];
+    for l in 0..c.n_layers {
+        let pattern = subject.runner.clean(&format!("blocks.{l}.attn.hook_pattern"))?;
+        let pos = subject.task.pos();
+        let per_head = pos * pos;
+        let mut most = vec![0.0f32; c.n_heads];
+        for (i, block) in pattern.data().chunks(per_head).enumerate() {
+            let m = &mut most[i % c.n_heads];
+            block.iter().for_each(|&a| *m = m.max(a * (1.0 - a)));
+        }
+        for (h, &m) in most.iter().enumerate() {
+            if m < SATURATED {
+                out.push(Receiver::Query(l, h));
+            }
+        }
+        let share = c.n_heads / c.n_kv_heads;
+        for g in 0..c.n_kv_heads {
+            if most[g * share..(g + 1) * share].iter().all(|&m| m < SATURATED) {
+                out.push(Receiver::Key(l, g));
+            }
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,143 @@
+//! The metric of circuits, and runs in which edges are patched.
+//!
+//! m of an input is its logits along the task's direction (right answer minus the corrupted
+//! partner's), averaged over the inputs on which the two answers differ. m(N) is the whole
+//! network, m(0) the network with every edge corrupted.
+
+use crate::Error;
+use flyroom_network::{Edge, EdgeTable, Intervention, Operation, Row};
+use flyroom_organism::Subject;
+
+/// What removed edges carry instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference {
+    /// Zeros.
+    Zero,
+    /// The mean per position over the task's inputs.
+    Mean,
+    /// The run on the corrupted partner.
+    Resample,
+}
+
+/// The metric on a fixed sample of pairs (input, partner).
+pub struct CircuitMetric<'s, 'a> {
+    subject: &'s Subject<'a>,
+    table: EdgeTable,
+    /// (input, partner), those whose answers differ.
+    pub pairs: Vec<(usize, usize)>,
+    /// The direction of each pair, concatenated, `[pair, pos, d_out]`.
+    pub direction: Vec<f32>,
+    size: usize,
+}
+
+impl<'s, 'a> CircuitMetric<'s, 'a> {
+    /// Takes up to `count` clean inputs, spread evenly, whose partner has another answer.
+    pub fn new(
+        subject: &'s Subject<'a>,
+        count: usize,
+        method: &'static str,
+    ) -> Result<Self, Error> {
+        let table = subject.runner.edges().cloned().ok_or(Error::NotApplicable {
+            method,
+            why: "edges exist in transformers only".into(),
+        })?;
+        let task = subject.task;
+        let size = task.pos() * task.d_out;
+        let (mut pairs, mut direction) = (vec![], vec![]);
+        // A stride coprime to the number of inputs visits each once and spreads over the domain.
+        let n = task.clean.max(1);
+        let stride = (1..).map(|i| n * 5 / 8 + i).find(|&s| gcd(s, n) == 1).unwrap_or(1);
+        for i in (0..n).map(|i| i * stride % n) {
+            if pairs.len() == count {
+                break;
+            }
+            let d = task.direction(i);
+            if d.iter().any(|&x| x != 0.0) {
+                pairs.push((i, task.partner[i]));
+                direction.extend(d);
+            }
+        }
+        if pairs.is_empty() {
+            let why = "no corrupted partner changes the answer".into();
+            return Err(Error::NotApplicable { method, why });
+        }
+        Ok(Self { subject, table, pairs, direction, size })
+    }
+
+    /// The edges.
+    pub fn table(&self) -> &EdgeTable {
+        &self.table
+    }
+
+    /// The subject.
+    pub fn subject(&self) -> &'s Subject<'a> {
+        self.subject
+    }
+
+    /// m of each pair with some edges patched to the reference.
+    pub fn each(&self, patched: &[Edge], reference: Reference) -> Result<Vec<f64>, Error> {
+        Ok(self.many(&[patched.to_vec()], reference)?.concat())
+    }
+
+    /// m of each pair for each of many sets of patched edges.
+    pub fn many(
+        &self,
+        sets: &[Vec<Edge>],
+        reference: Reference,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let mut rows = Vec::with_capacity(sets.len() * self.pairs.len());
+        for set in sets {
+            for &(input, partner) in &self.pairs {
+                let operation = match reference {
+                    Reference::Zero => Operation::Zero,
+                    Reference::Mean => Operation::Mean,
+                    Reference::Resample => Operation::Interchange { input: partner },
+                };
+                let interventions = if set.is_empty() {
+                    vec![]
+                } else {
+                    vec![Intervention::edges(set.clone(), operation)]
+                };
+                rows.push(Row { input, interventions });
+            }
+        }
+        let mut out = Vec::with_capacity(sets.len());
+        // Bounded memory: the logits of a few sets at a time.
+        let sets_at_once = (1 << 22) / (self.pairs.len() * self.size).max(1) + 1;
+        for rows in rows.chunks(sets_at_once * self.pairs.len()) {
+            let outputs = self.subject.runner.run(rows)?;
+            for set in outputs.chunks(self.pairs.len()) {
+                let m = set.iter().zip(self.direction.chunks(self.size)).map(|(y, d)| {
+                    y.iter().zip(d).map(|(y, d)| f64::from(*y) * f64::from(*d)).sum()
+                });
+                out.push(m.collect());
+            }
+        }
+        Ok(out)
+    }
+
+    /// Mean m with all edges but those of a circuit patched.
+    pub fn circuit(&self, kept: &[Edge], reference: Reference) -> Result<f64, Error> {
+        Ok(mean(&self.each(&self.complement(kept), reference)?))
+    }
+
+    /// All edges that are not in a set.
+    pub fn complement(&self, kept: &[Edge]) -> Vec<Edge> {
+        self.table.edges.iter().copied().filter(|e| !kept.contains(e)).collect()
+    }
+
+    /// (m(N), m(0)).
+    pub fn ends(&self, reference: Reference) -> Result<(f64, f64), Error> {
+        let m = self.many(&[vec![], self.table.edges.clone()], reference)?;
+        Ok((mean(&m[0]), mean(&m[1])))
+    }
+}
+
+/// Arithmetic mean, 0 of nothing.
+pub fn mean(x: &[f64]) -> f64 {
+    if x.is_empty() { 0.0 } else { x.iter().sum::<f64>() / x.len() as f64 }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

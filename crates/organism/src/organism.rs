@@ -1,0 +1,122 @@
+//! What every organism brings, and the registry that lists them.
+//!
+//! An organism is a spec: parameters, how a specimen is bred from a seed, the task that judges it
+//! and the truth about it. To add one: implement [`Organism`], add one line to
+//! [`registry`](crate::registry), write one page in `docs/organisms/`.
+
+use crate::train::Nursery;
+use crate::{Bred, Error, Task};
+use flyroom_network::Network;
+use flyroom_tensor::Context;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+/// Parameters by name, always with defaults filled in.
+pub type Parameters = Map<String, Json>;
+
+/// Where a truth comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The weights were written from it.
+    Compiled,
+    /// Training was constrained to it.
+    Constrained,
+    /// Papers found it in networks of this kind; a locator finds its instance.
+    ReverseEngineered,
+    /// The data were generated from it.
+    Generated,
+    /// There is nothing to find: a null.
+    Nothing,
+}
+
+/// How far a truth can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Holds by construction.
+    Exact,
+    /// Holds under interventions that a method did not choose.
+    Audited,
+    /// Disputed, or not yet audited.
+    Contested,
+}
+
+/// What the registry says about an organism.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// Its name in plans and on the command line.
+    pub name: &'static str,
+    /// Raised when a specimen of the same parameters and seed changes.
+    pub version: u32,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Where its truth comes from.
+    pub source: Source,
+    /// How far it can be relied on.
+    pub standing: Standing,
+    /// Time to breed one seed on one core, in words.
+    pub cost: &'static str,
+}
+
+/// A kind of network with known truth.
+pub trait Organism: Sync + std::fmt::Debug {
+    /// Name, version, truth and cost.
+    fn entry(&self) -> Entry;
+
+    /// Defaults of all parameters.
+    fn defaults(&self) -> Parameters;
+
+    /// One specimen. Trained organisms resume from the nursery's checkpoint.
+    fn breed(
+        &self,
+        parameters: &Parameters,
+        seed: u64,
+        cx: &Context,
+        nursery: &Nursery,
+    ) -> Result<Bred, Error>;
+
+    /// The evaluation set of a specimen, at its full length or at a shorter one.
+    fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error>;
+
+    /// Numbers that describe a network of this kind (accuracy, loss), by name.
+    fn measure(
+        &self,
+        parameters: &Parameters,
+        network: &Network,
+        cx: &Context,
+    ) -> Result<Parameters, Error>;
+}
+
+/// Parameters as a type of their own; an unknown name or a wrong kind is an error that names it.
+pub fn typed<T: DeserializeOwned>(organism: &str, parameters: &Parameters) -> Result<T, Error> {
+    serde_json::from_value(Json::Object(parameters.clone())).map_err(|e| Error::Parameters {
+        organism: organism.into(),
+        why: e.to_string(),
+    })
+}
+
+/// A type's default as parameters.
+pub fn defaults_of<T: Default + Serialize>() -> Parameters {
+    match serde_json::to_value(T::default()) {
+        Ok(Json::Object(m)) => m,
+        _ => Map::new(),
+    }
+}
+
+/// Defaults overlaid with what a user set; unknown names are errors with the nearest known one.
+pub fn with_defaults(organism: &dyn Organism, set: &Parameters) -> Result<Parameters, Error> {
+    let mut all = organism.defaults();
+    for (name, value) in set {
+        if !all.contains_key(name) {
+            let known: Vec<&str> = all.keys().map(String::as_str).collect();
+            return Err(Error::Parameters {
+                organism: organism.entry().name.into(),
+                why: format!("no parameter '{name}'; it has {}", known.join(", ")),
+            });
+        }
+        all.insert(name.clone(), value.clone());
+    }
+    Ok(all)
+}

@@ -1,0 +1,149 @@
+//! A task: the inputs on which a specimen is judged, their corrupted partners, and which outputs
+//! count.
+//!
+//! The set holds the clean inputs first and then inputs that serve only as corrupted partners, so
+//! that one index names any of them. Means and resampling refer to this set.
+
+use flyroom_explanation::Value;
+use flyroom_network::Inputs;
+
+/// The right answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answers {
+    /// A class for each input and position, `[input, pos]`.
+    Classes(Vec<u32>),
+    /// A vector for each input and position, `[input, pos, d_out]`.
+    Values(Vec<f32>),
+}
+
+/// How outputs are compared; named on the organism's page before any run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Distance {
+    /// Squared error of logits centred over the columns that count.
+    CentredLogits,
+    /// Squared error, each column with a weight.
+    Squared {
+        /// One weight for each column that counts.
+        weights: Vec<f32>,
+    },
+}
+
+/// An evaluation set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The domain in words, with its size.
+    pub domain: String,
+    /// Whether the clean inputs are all inputs of the domain.
+    pub exhaustive: bool,
+    /// Clean inputs, then partners.
+    pub inputs: Inputs,
+    /// How many of them are clean.
+    pub clean: usize,
+    /// Corrupted partner of each clean input, an index into the set.
+    pub partner: Vec<usize>,
+    /// Whether an output counts, `[input, pos]` over the whole set.
+    pub reads: Vec<bool>,
+    /// Answers over the whole set.
+    pub answers: Answers,
+    /// Outputs of the network, all columns.
+    pub d_out: usize,
+    /// The first so many columns count.
+    pub columns: usize,
+    /// How outputs are compared.
+    pub distance: Distance,
+    /// What each token id means; empty for vectors.
+    pub vocabulary: Vec<Value>,
+    /// Periods of cyclic operands: the modulus where tokens 0..modulus form a cycle.
+    pub modulus: Option<usize>,
+}
+
+impl Task {
+    /// Positions of one input.
+    pub fn pos(&self) -> usize {
+        self.inputs.pos()
+    }
+
+    /// Positions of an input whose outputs count.
+    pub fn read_positions(&self, input: usize) -> impl Iterator<Item = usize> + '_ {
+        let pos = self.pos();
+        (0..pos).filter(move |p| self.reads[input * pos + p])
+    }
+
+    /// The outputs of one input that count, from all its outputs `[pos, d_out]`, ready for
+    /// squared error.
+    pub fn reading(&self, input: usize, outputs: &[f32]) -> Vec<f32> {
+        let mut counted = vec![];
+        for p in self.read_positions(input) {
+            counted.extend_from_slice(&outputs[p * self.d_out..p * self.d_out + self.columns]);
+        }
+        self.comparable(counted)
+    }
+
+    /// Outputs that count, `[positions that count, columns]`, as the distance compares them:
+    /// centred, or scaled by the roots of its weights.
+    pub fn comparable(&self, mut counted: Vec<f32>) -> Vec<f32> {
+        for row in counted.chunks_exact_mut(self.columns.max(1)) {
+            match &self.distance {
+                Distance::CentredLogits => {
+                    let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / row.len() as f64;
+                    row.iter_mut().for_each(|x| *x = (f64::from(*x) - mean) as f32);
+                }
+                Distance::Squared { weights } => {
+                    row.iter_mut().zip(weights).for_each(|(x, w)| *x *= w.sqrt());
+                }
+            }
+        }
+        counted
+    }
+
+    /// The direction of the circuit metric for a clean input, `[pos, d_out]`: 1 on the right
+    /// answer and -1 on the partner's at every position that counts and where they differ; for
+    /// vectors the scaled difference, so that the metric is 1 apart between the two answers.
+    pub fn direction(&self, input: usize) -> Vec<f32> {
+        let (pos, d) = (self.pos(), self.d_out);
+        let partner = self.partner[input];
+        let mut out = vec![0.0; pos * d];
+        match &self.answers {
+            Answers::Classes(classes) => {
+                for p in self.read_positions(input) {
+                    let (a, b) = (classes[input * pos + p], classes[partner * pos + p]);
+                    if a != b && (a as usize) < d && (b as usize) < d {
+                        out[p * d + a as usize] += 1.0;
+                        out[p * d + b as usize] -= 1.0;
+                    }
+                }
+            }
+            Answers::Values(values) => {
+                for p in self.read_positions(input) {
+                    for c in 0..self.columns {
+                        let at = |i: usize| values[(i * pos + p) * d + c];
+                        out[p * d + c] = at(input) - at(partner);
+                    }
+                }
+                let norm: f32 = out.iter().map(|x| x * x).sum();
+                if norm > 0.0 {
+                    out.iter_mut().for_each(|x| *x /= norm);
+                }
+            }
+        }
+        out
+    }
+
+    /// Share of counted outputs of the clean inputs whose largest column is the answer; `None`
+    /// for tasks of vectors. `outputs` are those of the whole set, `[input, pos, d_out]`.
+    pub fn accuracy(&self, outputs: &[f32]) -> Option<f64> {
+        let Answers::Classes(classes) = &self.answers else { return None };
+        let (pos, d) = (self.pos(), self.d_out);
+        let (mut right, mut all) = (0usize, 0usize);
+        for i in 0..self.clean {
+            for p in self.read_positions(i) {
+                let at = (i * pos + p) * d;
+                let row = &outputs[at..at + self.columns];
+                let best = (0..row.len()).fold(0, |b, c| if row[c] > row[b] { c } else { b });
+                right += usize::from(best as u32 == classes[i * pos + p]);
+                all += 1;
+            }
+        }
+        Some(right as f64 / all.max(1) as f64)
+    }
+}

@@ -1,0 +1,77 @@
+//! What is known about a specimen, in its own coordinates.
+//!
+//! Truth lies apart from the specimen, under `truth/<id>/truth.json`, and only `audit` and
+//! `validate` open it: no method sees it.
+
+use crate::organism::{Source, Standing};
+use flyroom_explanation::Explanation;
+use flyroom_network::{Edge, Selector};
+use serde::{Deserialize, Serialize};
+
+/// A direction that means something.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// What it means.
+    pub name: String,
+    /// Where it lies.
+    pub site: String,
+    /// Unit vector in the coordinates of the site.
+    pub direction: Vec<f32>,
+}
+
+/// What is known of one edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnownEdge {
+    /// Which edge.
+    pub edge: Edge,
+    /// Whether the task's corruption can move it. One that it cannot is `untestable here`: left
+    /// out of the ranking, audited by other interventions.
+    pub testable: bool,
+}
+
+/// The truth about a specimen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
+    /// Version of this format.
+    pub schema: u32,
+    /// Where it comes from.
+    pub source: Source,
+    /// How far it can be relied on.
+    pub standing: Standing,
+    /// Known directions.
+    pub features: Vec<Feature>,
+    /// All edges through which the answer flows, or `None` if the wiring is not known.
+    pub circuit: Option<Vec<KnownEdge>>,
+    /// The executable program with its alignment: the oracle of effect skill.
+    pub explanation: Option<Explanation>,
+    /// Subspaces and positions that the exam may set and interchange, in-domain.
+    pub variables: Vec<ExamVariable>,
+}
+
+/// A variable of the exam: where it lies and which coordinates its values have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExamVariable {
+    /// Its name in the truth.
+    pub name: String,
+    /// Site and basis; the position is chosen by the exam.
+    pub selector: Selector,
+    /// Positions at which it means something.
+    pub positions: Vec<usize>,
+    /// Coordinates of each value of its domain.
+    pub values: Vec<Vec<f32>>,
+}
+
+impl Truth {
+    /// Nothing is known, or there is nothing to know.
+    pub fn nothing() -> Self {
+        Self {
+            schema: 1,
+            source: Source::Nothing,
+            standing: Standing::Exact,
+            features: vec![],
+            circuit: None,
+            explanation: None,
+            variables: vec![],
+        }
+    }
+}

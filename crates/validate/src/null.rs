@@ -1,0 +1,148 @@
+//! The null of an explanation: itself with its parts reassigned at random.
+//!
+//! What is moved depends on what the body names: the frequencies of cosines, the heads of a
+//! circuit, the places of a program's variables and the values of its codes. No draw keeps a part
+//! in its place. An explanation whose parts could as well be others scores no better than this.
+
+use flyroom_explanation::{Body, Code, Explanation, Part};
+use flyroom_network::{Edge, EdgeTable, Receiver, Sender};
+use flyroom_tensor::random::Generator;
+use std::collections::BTreeMap;
+
+/// A permutation of n without fixed points; the identity where there is none (n < 2).
+pub fn derangement(g: &mut Generator, n: usize) -> Vec<usize> {
+    if n < 2 {
+        return (0..n).collect();
+    }
+    loop {
+        let p = g.permutation(n);
+        if p.iter().enumerate().all(|(i, &j)| i != j) {
+            return p;
+        }
+    }
+}
+
+/// The explanation with its parts reassigned; `None` if its body has no parts to reassign.
+pub fn reassigned(e: &Explanation, table: Option<&EdgeTable>, g: &mut Generator) -> Option<Explanation> {
+    let mut out = e.clone();
+    match &mut out.body {
+        Body::Rasp { .. } => out.parts = reassigned_parts(&e.parts, g),
+        Body::Cosines(c) => {
+            // Every frequency becomes one that the explanation does not have, where there are
+            // enough, else a derangement of all.
+            let half = (c.modulus as usize - 1) / 2;
+            let own: Vec<usize> = c.terms.iter().map(|t| t.frequency as usize).collect();
+            let free: Vec<usize> = (1..=half).filter(|k| !own.contains(k)).collect();
+            let to: Vec<usize> = if free.len() >= own.len() {
+                g.choose(free.len(), own.len()).into_iter().map(|i| free[i]).collect()
+            } else {
+                derangement(g, own.len()).into_iter().map(|i| own[i]).collect()
+            };
+            for (t, &k) in c.terms.iter_mut().zip(&to) {
+                t.frequency = k as u32;
+            }
+            for a in out.parts.iter_mut().flat_map(|p| &mut p.alignments) {
+                if let Code::Plane { frequency, .. } = &mut a.code
+                    && let Some(i) = own.iter().position(|&k| k == *frequency as usize)
+                {
+                    *frequency = to[i] as u32;
+                }
+            }
+        }
+        Body::Circuit { edges, .. } => {
+            let table = table?;
+            *edges = reassigned_edges(edges, table, g);
+        }
+        Body::Whole | Body::Snapshot => return None,
+    }
+    Some(out)
+}
+
+/// Parts of equal size exchange their places; where a part is alone of its size the values of its
+/// code are exchanged instead.
+pub fn reassigned_parts(parts: &[Part], g: &mut Generator) -> Vec<Part> {
+    let mut out = parts.to_vec();
+    let mut by_size: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (i, p) in parts.iter().enumerate() {
+        if let Some(a) = p.alignments.first() {
+            by_size.entry(a.code.dims()).or_default().push(i);
+        }
+    }
+    for members in by_size.values() {
+        if members.len() < 2 {
+            for &i in members {
+                exchange_values(&mut out[i], g);
+            }
+            continue;
+        }
+        for (&i, j) in members.iter().zip(derangement(g, members.len())) {
+            let from = &parts[members[j]];
+            for (a, b) in out[i].alignments.iter_mut().zip(&from.alignments) {
+                a.selector = b.selector.clone();
+                a.readers = None;
+            }
+            out[i].alignments.truncate(from.alignments.len());
+            exchange_values(&mut out[i], g);
+        }
+    }
+    out
+}
+
+fn exchange_values(part: &mut Part, g: &mut Generator) {
+    for a in &mut part.alignments {
+        match &mut a.code {
+            Code::OneHot { values } | Code::Table { values, .. } => {
+                let order = derangement(g, values.len());
+                *values = order.iter().map(|&i| values[i].clone()).collect();
+            }
+            Code::Scalar { scale, .. } => *scale = -*scale,
+            Code::Plane { .. } => {}
+        }
+    }
+}
+
+/// Heads of every layer permuted without fixed points; where a layer has one head, its edges go
+/// to random senders instead.
+fn reassigned_edges(edges: &[Edge], table: &EdgeTable, g: &mut Generator) -> Vec<Edge> {
+    let heads = |layer: usize| {
+        table.senders.iter().filter(|s| matches!(s, Sender::Head(l, _) if *l == layer)).count()
+    };
+    let layers = table
+        .senders
+        .iter()
+        .filter_map(|s| if let Sender::Head(l, _) = s { Some(*l + 1) } else { None })
+        .max()
+        .unwrap_or(0);
+    let maps: Vec<Vec<usize>> = (0..layers).map(|l| derangement(g, heads(l))).collect();
+    let head = |l: usize, h: usize| maps[l].get(h).copied().unwrap_or(h);
+    let single = maps.iter().any(|m| m.len() < 2);
+    let mut out: Vec<Edge> = vec![];
+    for e in edges {
+        let to = match e.to {
+            Receiver::Query(l, h) => Receiver::Query(l, head(l, h)),
+            Receiver::Key(l, h) => Receiver::Key(l, head(l, h)),
+            Receiver::Value(l, h) => Receiver::Value(l, head(l, h)),
+            other => other,
+        };
+        let from = match e.from {
+            Sender::Head(l, h) => Sender::Head(l, head(l, h)),
+            other => other,
+        };
+        let mut moved = Edge { from, to };
+        if single || table.index(moved).is_err() {
+            let choices: Vec<Edge> = table
+                .edges
+                .iter()
+                .copied()
+                .filter(|x| x.to == to && x.from != e.from && !out.contains(x))
+                .collect();
+            if !choices.is_empty() {
+                moved = choices[g.below(choices.len() as u64) as usize];
+            }
+        }
+        if table.index(moved).is_ok() && !out.contains(&moved) {
+            out.push(moved);
+        }
+    }
+    out
+}

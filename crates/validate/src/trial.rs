@@ -1,0 +1,258 @@
+//! A trial: an explanation against a network, and its outcome, the card.
+//!
+//! Explanations are frozen first, the exam is drawn from their hashes, and every score comes with
+//! its null (parts reassigned at random, outcomes shuffled) and its oracle (the truth in the same
+//! tier). Where an explanation fails, `blame` swaps the oracle's parts and the oracle's body into
+//! it, one at a time: the step whose replacement restores the skill is to blame.
+
+use crate::Error;
+use crate::effect::{EffectScore, Observed};
+use crate::exam::Domain;
+use crate::null::reassigned;
+use flyroom_describe::metric::mean;
+use flyroom_explanation::{Access, Body, Explanation};
+use flyroom_organism::{Subject, Truth};
+use flyroom_tensor::Stream;
+use serde::{Deserialize, Serialize};
+
+/// Draws of the null.
+pub const NULL_DRAWS: usize = 200;
+/// Questions of each draw for explanations that run the network.
+const OPEN_QUESTIONS: usize = 24;
+/// Skill from which on an explanation holds.
+pub const HOLDS: f64 = 0.9;
+/// Skill below which it says nothing.
+pub const NOTHING: f64 = 0.1;
+
+/// A null distribution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Null {
+    /// Its mean.
+    pub mean: f64,
+    /// Its 95 % quantile.
+    pub high: f64,
+    /// Draws.
+    pub draws: usize,
+}
+
+/// One exam of a card.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExamScore {
+    /// In-domain or off-domain.
+    pub domain: Domain,
+    /// Skill and families.
+    pub effect: EffectScore,
+    /// Parts reassigned at random; `None` if there is nothing to reassign.
+    pub null: Option<Null>,
+    /// Skill against outcomes of other questions; at most 0.
+    pub shuffled: Option<f64>,
+    /// Skill of the truth's explanation where it is of the same tier.
+    pub oracle: Option<f64>,
+    /// Skill of the whole network (its ceiling), never ranked.
+    pub whole: Option<f64>,
+}
+
+/// The outcome of a trial: `card.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Version of this format.
+    pub schema: u32,
+    /// Id of the specimen.
+    pub specimen: String,
+    /// Its name for people.
+    pub label: String,
+    /// Hash of the explanation.
+    pub explanation: String,
+    /// Its method.
+    pub method: String,
+    /// What it may look at.
+    pub tier: Access,
+    /// 1 - error / error of the mean output, on clean inputs.
+    pub clean_fidelity: Option<f64>,
+    /// One for each domain that was asked.
+    pub exams: Vec<ExamScore>,
+    /// Code length in bits, once and for each token.
+    pub bits: Option<Bits>,
+    /// `decompose`, `describe`, `both` or nothing.
+    pub blame: Option<String>,
+    /// One line.
+    pub verdict: String,
+}
+
+/// Code length.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bits {
+    /// Paid once.
+    pub once: f64,
+    /// Paid for each token.
+    pub per_token: f64,
+}
+
+impl Card {
+    /// The skill that is ranked: in-domain where the truth declares variables and the tier is
+    /// closed, else the exam that was asked.
+    pub fn ranked(&self) -> Option<&ExamScore> {
+        let wanted = if self.tier == Access::Closed { Domain::InDomain } else { Domain::OffDomain };
+        self.exams.iter().find(|e| e.domain == wanted).or_else(|| self.exams.first())
+    }
+}
+
+/// Holds the trial of one explanation over the exams of its specimen.
+pub fn hold(
+    subject: &Subject,
+    truth: &Truth,
+    observed: &[Observed],
+    e: &Explanation,
+    seed: u64,
+) -> Result<Card, Error> {
+    let tier = e.access();
+    let oracle = truth.explanation.as_ref();
+    let mut exams = vec![];
+    let mut fidelity = None;
+    // A program says nothing about off-domain operations: it is asked in-domain where that exists.
+    let in_domain = observed.iter().any(|o| o.exam.domain == Domain::InDomain);
+    for o in observed {
+        if tier == Access::Closed && in_domain && o.exam.domain == Domain::OffDomain {
+            continue;
+        }
+        let effect = o.score(subject, e)?;
+        if fidelity.is_none() {
+            fidelity = o.clean_fidelity(subject, e)?;
+        }
+        let same_tier = oracle.filter(|t| t.access() == tier);
+        exams.push(ExamScore {
+            domain: o.exam.domain,
+            null: null(subject, o, e, seed)?,
+            shuffled: if tier == Access::Closed { o.shuffled(subject, e)? } else { None },
+            oracle: match same_tier {
+                Some(t) => o.score(subject, t)?.skill,
+                None => None,
+            },
+            whole: match tier {
+                Access::Open => o.score(subject, &whole(e))?.skill,
+                _ => None,
+            },
+            effect,
+        });
+    }
+    let mut card = Card {
+        schema: 1,
+        specimen: subject.id.clone(),
+        label: subject.label.clone(),
+        explanation: e.hash()?,
+        method: e.method.clone().unwrap_or_else(|| e.name.clone()),
+        tier,
+        clean_fidelity: fidelity,
+        exams,
+        bits: None,
+        blame: None,
+        verdict: String::new(),
+    };
+    card.blame = blame(subject, truth, observed, e, &card)?;
+    card.verdict = verdict(&card);
+    Ok(card)
+}
+
+fn whole(e: &Explanation) -> Explanation {
+    Explanation { parts: vec![], body: Body::Whole, ..e.clone() }
+}
+
+fn null(
+    subject: &Subject,
+    o: &Observed,
+    e: &Explanation,
+    seed: u64,
+) -> Result<Option<Null>, Error> {
+    let stream = Stream::new(seed, "trial/null");
+    let table = subject.runner.edges();
+    let all = o.questions();
+    let mut skills = vec![];
+    for draw in 0..NULL_DRAWS {
+        let mut g = stream.block(draw as u64);
+        let Some(other) = reassigned(e, table, &mut g) else { return Ok(None) };
+        let questions = if e.access() == Access::Closed {
+            (0..all).collect()
+        } else {
+            let mut q = g.choose(all, OPEN_QUESTIONS.min(all));
+            q.sort_unstable();
+            q
+        };
+        skills.push(if e.access() == Access::Closed {
+            o.score_on(subject, &other, &questions)?.skill.unwrap_or(0.0)
+        } else {
+            o.pooled_skill(subject, &other, &questions)?
+        });
+    }
+    skills.sort_by(f64::total_cmp);
+    Ok(Some(Null {
+        mean: mean(&skills),
+        high: skills[skills.len() * 95 / 100],
+        draws: skills.len(),
+    }))
+}
+
+/// The step to blame for a failure, by swapping the oracle into each.
+pub fn blame(
+    subject: &Subject,
+    truth: &Truth,
+    observed: &[Observed],
+    e: &Explanation,
+    card: &Card,
+) -> Result<Option<String>, Error> {
+    let (Some(oracle), Some(ranked)) = (&truth.explanation, card.ranked()) else {
+        return Ok(None);
+    };
+    if std::mem::discriminant(&oracle.body) != std::mem::discriminant(&e.body)
+        || ranked.effect.skill.is_none_or(|s| s >= HOLDS)
+    {
+        return Ok(None);
+    }
+    let Some(o) = observed.iter().find(|o| o.exam.domain == ranked.domain) else {
+        return Ok(None);
+    };
+    let skill = |e: Explanation| -> Result<f64, Error> {
+        match e.check() {
+            Ok(()) => Ok(o.score(subject, &e)?.skill.unwrap_or(-1.0)),
+            // Parts that the other's body does not know explain nothing together.
+            Err(_) => Ok(-1.0),
+        }
+    };
+    let right_parts = skill(Explanation { parts: oracle.parts.clone(), ..e.clone() })?;
+    let right_body = skill(Explanation { body: oracle.body.clone(), ..e.clone() })?;
+    Ok(Some(
+        match (right_parts >= HOLDS, right_body >= HOLDS) {
+            (true, false) => "decompose",
+            (false, true) => "describe",
+            (true, true) => "either",
+            (false, false) => "both",
+        }
+        .into(),
+    ))
+}
+
+/// One line for people; every word is a threshold.
+pub fn verdict(card: &Card) -> String {
+    let Some(exam) = card.ranked() else {
+        return "was not asked anything".into();
+    };
+    let Some(skill) = exam.effect.skill else {
+        return "cannot be tested here: no family of interventions has enough effects".into();
+    };
+    let fidelity = card.clean_fidelity.unwrap_or(0.0);
+    let null = exam.null.as_ref().map(|n| n.high);
+    let blame = card.blame.as_ref().map(|b| format!("; to blame: {b}")).unwrap_or_default();
+    let above = null.is_none_or(|n| skill > n);
+    let line = if skill >= HOLDS {
+        "holds: it predicts interventions that it has not seen".to_string()
+    } else if !above {
+        "no better than its own parts reassigned at random".to_string()
+    } else if skill >= NOTHING {
+        let parts = if null.is_some() { "right parts, " } else { "" };
+        format!("{parts}effects predicted in part only")
+    } else if fidelity >= 0.5 {
+        "predicts outputs but not what interventions do".to_string()
+    } else {
+        "predicts nothing".to_string()
+    };
+    format!("{line} (skill {skill:.2}, clean fidelity {fidelity:.2}){blame}")
+}
