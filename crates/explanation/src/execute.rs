@@ -1,0 +1,237 @@
+//! Executes an explanation: given inputs and interventions, it predicts outputs or abstains.
+//!
+//! The same [`Row`]s that a [`Runner`] executes on a network are executed here on what was said
+//! about it. A program's variables are set where an intervention covers their place; an
+//! intervention that touches no place of the explanation is predicted to change nothing; one that
+//! cuts a place, or does what the body says nothing about, makes it abstain. A clean prediction is
+//! a row without interventions.
+//!
+//! | file | executes |
+//! |---|---|
+//! | `execute/rasp.rs` | [`crate::Body::Rasp`] |
+//! | `execute/cosines.rs` | [`crate::Body::Cosines`] |
+//! | `execute/circuit.rs` | [`crate::Body::Circuit`] and [`crate::Body::Whole`] |
+
+mod circuit;
+mod cosines;
+mod rasp;
+#[cfg(test)]
+mod tests;
+
+use crate::relation::{Subspace, span};
+use crate::{Alignment, Body, Error, Explanation, Overlap, Relation, Value, relate};
+use flyroom_network::{Axis, Inputs, Intervention, Row, Runner, Selector, Site, Target};
+
+/// The part of the output that is compared: some positions, some columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reads {
+    /// Positions of the network; `[0]` where it has none.
+    pub positions: Vec<usize>,
+    /// Columns of the output.
+    pub columns: Vec<usize>,
+}
+
+/// What surrounds an explanation while it is executed.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The set of inputs that rows and interventions cite.
+    pub inputs: &'a Inputs,
+    /// What each token id means.
+    pub vocabulary: &'a [Value],
+    /// The sites of the network: names, axes and lengths, no weights.
+    pub sites: &'a [Site],
+    /// What of the output is predicted.
+    pub reads: &'a Reads,
+    /// The network on `inputs`; closed explanations never look at it.
+    pub runner: Option<&'a Runner<'a>>,
+    /// For each input its corrupted partner, as an index into `inputs`; may be empty where no
+    /// circuit is resampled.
+    pub corrupt: &'a [usize],
+}
+
+/// What an explanation says about one row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prediction {
+    /// The output, `[pos, column]` flattened over [`Reads`].
+    Output(Vec<f32>),
+    /// Nothing; counted as "no effect".
+    Abstain {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Prediction {
+    pub(crate) fn abstain(why: impl Into<String>) -> Self {
+        Self::Abstain { why: why.into() }
+    }
+
+    /// The output, if it did not abstain.
+    pub fn output(&self) -> Option<&[f32]> {
+        match self {
+            Self::Output(y) => Some(y),
+            Self::Abstain { .. } => None,
+        }
+    }
+}
+
+impl<'a> Scene<'a> {
+    fn site(&self, name: &str) -> Result<&'a Site, Error> {
+        self.sites.iter().find(|s| s.name == name).ok_or_else(|| {
+            Error::Scene(format!(
+                "an intervention at '{name}', which is no site of the network"
+            ))
+        })
+    }
+
+    fn check_input(&self, input: usize) -> Result<(), Error> {
+        if input < self.inputs.len() {
+            return Ok(());
+        }
+        Err(Error::Scene(format!(
+            "input {input} in a set of {}",
+            self.inputs.len()
+        )))
+    }
+
+    /// Tokens of an input as values.
+    fn tokens(&self, input: usize) -> Result<Vec<Value>, Error> {
+        self.check_input(input)?;
+        if matches!(self.inputs, Inputs::Vectors { .. }) {
+            return Err(Error::Scene(
+                "this explanation takes tokens, the inputs are vectors".into(),
+            ));
+        }
+        let value = |&t: &u32| {
+            self.vocabulary.get(t as usize).cloned().ok_or_else(|| {
+                Error::Scene(format!(
+                    "token {t} in a vocabulary of {}",
+                    self.vocabulary.len()
+                ))
+            })
+        };
+        self.inputs.token_row(input).iter().map(value).collect()
+    }
+
+    /// How an intervention's selector lies to an alignment.
+    fn overlap(&self, a: &Alignment, touched: &Selector) -> Result<Overlap, Error> {
+        // The site is looked up first, so that a misspelt one is an error and not "no change".
+        relate(&a.selector, touched, self.site(&touched.site)?)
+    }
+}
+
+/// Predicts the output of every row. Errors are what no prediction can be made from (a site that
+/// does not exist, an input outside the set); what the explanation has no word for is an
+/// abstention.
+pub fn predict(e: &Explanation, scene: &Scene, rows: &[Row]) -> Result<Vec<Prediction>, Error> {
+    e.check()?;
+    for row in rows {
+        scene.check_input(row.input)?;
+    }
+    match &e.body {
+        Body::Rasp { program, readout } => {
+            rasp::Executor::new(&e.parts, program, readout, scene)?.predict(rows)
+        }
+        Body::Cosines(c) => cosines::Executor::new(&e.parts, c, scene)?.predict(rows),
+        Body::Circuit { edges, ablation } => circuit::predict(edges, *ablation, scene, rows),
+        Body::Whole => circuit::predict_whole(scene, rows),
+        Body::Snapshot => {
+            let p = Prediction::abstain("a snapshot says nothing about effects");
+            Ok(vec![p; rows.len()])
+        }
+    }
+}
+
+/// The variables of a program after one row, or why it abstains; `Ok(None)` for bodies without
+/// variables.
+pub fn variables(
+    e: &Explanation,
+    scene: &Scene,
+    row: &Row,
+) -> Result<Option<Result<crate::rasp::Trace, String>>, Error> {
+    let Body::Rasp { program, readout } = &e.body else {
+        return Ok(None);
+    };
+    scene.check_input(row.input)?;
+    rasp::Executor::new(&e.parts, program, readout, scene)?
+        .trace(row)
+        .map(Some)
+}
+
+/// Why a closed explanation abstains on an intervention's target, or the selector it acts on.
+fn closed_target(i: &Intervention) -> Result<&Selector, String> {
+    match &i.target {
+        Target::Site(s) => Ok(s),
+        Target::Edges(_) => Err("a closed explanation says nothing about edges".into()),
+        Target::Weight(_) => Err("a closed explanation says nothing about weights".into()),
+    }
+}
+
+/// Coordinates along an alignment's basis that a `set` gives at one position. The alignment must
+/// be covered. Values are read as a [`Runner`] reads them: one for each basis row, one for each
+/// marked coordinate, or one for all.
+fn set_coordinates(
+    a: &Alignment,
+    touched: &Selector,
+    values: &[f32],
+    site: &Site,
+    pos: usize,
+) -> Result<Result<Vec<f32>, String>, Error> {
+    let unit = site.axis_len(Axis::Unit).unwrap_or(1);
+    let heads = span(&a.selector, site, Axis::Head)?;
+    if heads.len() != 1 {
+        return Ok(Err(format!(
+            "'{}' lies in several heads at once",
+            a.selector
+        )));
+    }
+    let mut x = vec![0f32; unit];
+    match (&touched.basis, Subspace::of(touched, unit)?) {
+        (Some(basis), _) => {
+            if values.len() != basis.len() {
+                return Ok(Err(format!(
+                    "{} values for {} basis rows",
+                    values.len(),
+                    basis.len()
+                )));
+            }
+            for (q, v) in basis.iter().zip(values) {
+                x.iter_mut().zip(q).for_each(|(x, q)| *x += v * q);
+            }
+        }
+        (None, Subspace::Units(units)) => {
+            let (p, h) = (
+                span(touched, site, Axis::Pos)?,
+                span(touched, site, Axis::Head)?,
+            );
+            let first = ((pos - p.start) * h.len() + heads.start - h.start) * units.len();
+            let n = p.len() * h.len() * units.len();
+            for (i, u) in units.enumerate() {
+                x[u] = match values.len() {
+                    1 => values[0],
+                    l if l == n => values[first + i],
+                    l => return Ok(Err(format!("{l} values for {n} coordinates"))),
+                };
+            }
+        }
+        (None, Subspace::Rows(_)) => {}
+    }
+    let x = Subspace::of(&a.selector, unit)?.coordinates(&x);
+    Ok(if x.len() == a.code.dims() {
+        Ok(x)
+    } else {
+        Err(format!(
+            "'{}' has {} coordinates, its code {}",
+            a.selector,
+            x.len(),
+            a.code.dims()
+        ))
+    })
+}
+
+/// Why an executor abstains on a cut.
+fn cut(a: &Alignment, touched: &Selector) -> String {
+    format!("'{touched}' touches a part of '{}'", a.selector)
+}
+
+pub(crate) use Relation::{Covers, Cuts, Disjoint};
