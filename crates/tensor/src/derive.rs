@@ -67,7 +67,7 @@ impl Graph {
         wrt.iter()
             .map(|&v| match cotangent.get(v.index()).copied().flatten() {
                 Some(d) => Ok(d),
-                None => Ok(self.constant(Tensor::zeros(&self.shape(v).to_vec()))),
+                None => Ok(self.constant(Tensor::zeros(self.shape(v)))),
             })
             .collect()
     }

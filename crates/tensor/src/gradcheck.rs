@@ -127,7 +127,7 @@ pub fn gradcheck(op: impl Op + 'static, operands: &[Operand]) -> Result<(), Fail
         })
         .collect();
     let y = g.apply(op, &x).map_err(failed)?;
-    let dy_data = spread(&g.shape(y).to_vec(), 11);
+    let dy_data = spread(g.shape(y), 11);
     let dy = g.input("dy", dy_data.shape());
     let real: Vec<usize> =
         (0..operands.len()).filter(|&i| matches!(operands[i], Operand::Real(_))).collect();
@@ -209,7 +209,7 @@ pub fn gradcheck(op: impl Op + 'static, operands: &[Operand]) -> Result<(), Fail
 fn push(g: &mut Graph, y: Value, tangents: &[(Value, Value)]) -> Result<Value, Error> {
     Ok(match g.jvp(y, tangents)? {
         Some(t) => t,
-        None => g.constant(Tensor::zeros(&g.shape(y).to_vec())),
+        None => g.constant(Tensor::zeros(g.shape(y))),
     })
 }
 

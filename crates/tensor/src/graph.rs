@@ -44,6 +44,10 @@ impl Node {
     }
 }
 
+/// What the readers of a site shall read instead, if anything: sees the graph that is being
+/// recorded, the site's name and its value.
+pub type Edit<'e> = dyn FnMut(&mut Graph, &str, Value) -> Result<Option<Value>, Error> + 'e;
+
 /// A recorded computation.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
@@ -187,7 +191,7 @@ impl Graph {
     /// sites up by name afterwards. The site's own name moves to the replacement.
     pub fn edited(
         &self,
-        edit: &mut dyn FnMut(&mut Graph, &str, Value) -> Result<Option<Value>, Error>,
+        edit: &mut Edit,
     ) -> Result<Graph, Error> {
         let mut out = Graph::new();
         out.splice(self, "", edit)?;
@@ -206,7 +210,7 @@ impl Graph {
         &mut self,
         other: &Graph,
         prefix: &str,
-        edit: &mut dyn FnMut(&mut Graph, &str, Value) -> Result<Option<Value>, Error>,
+        edit: &mut Edit,
     ) -> Result<Vec<Value>, Error> {
         let mut map: Vec<Value> = Vec::with_capacity(other.nodes.len());
         for (node, shape) in other.nodes.iter().zip(&other.shapes) {

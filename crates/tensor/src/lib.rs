@@ -51,7 +51,7 @@ mod tensor;
 pub use compile::{Bindings, Program};
 pub use context::{Context, Kernels};
 pub use error::Error;
-pub use graph::{Graph, Value};
+pub use graph::{Edit, Graph, Value};
 pub use kernel::{Arg, Kernel, Op};
 pub use random::Stream;
 pub use reference::{Bindings64, evaluate_f64};

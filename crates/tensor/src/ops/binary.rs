@@ -159,7 +159,7 @@ impl Op for Binary {
                 Binary::Mul => g.mul(dy, b)?,
                 Binary::Div => g.div(dy, b)?,
             };
-            out[0] = Some(g.sum_to(d, &g.shape(a).to_vec())?);
+            out[0] = Some(g.sum_like(d, a)?);
         }
         if wanted[1] {
             let d = match self {
@@ -173,7 +173,7 @@ impl Op for Binary {
                     g.scale(t, -1.0)?
                 }
             };
-            out[1] = Some(g.sum_to(d, &g.shape(b).to_vec())?);
+            out[1] = Some(g.sum_like(d, b)?);
         }
         Ok(out)
     }

@@ -106,7 +106,7 @@ impl Op for CrossEntropy {
         dx: &[Option<Value>],
     ) -> Result<Option<Value>, Error> {
         let Some(d) = dx[0] else { return Ok(None) };
-        let ones = g.constant(crate::Tensor::from_fn(&g.shape(at.y).to_vec(), |_| 1.0));
+        let ones = g.constant(crate::Tensor::from_fn(g.shape(at.y), |_| 1.0));
         let slope = g.derived(CrossEntropyVjp, &[at.x[0], at.x[1], ones])?;
         let terms = g.mul(slope, d)?;
         let mut kept = g.shape(at.y).to_vec();

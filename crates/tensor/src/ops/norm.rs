@@ -113,7 +113,7 @@ impl Op for RootMeanSquare {
         let Some(d) = dx[0] else { return Ok(None) };
         let n = rows(g.shape(at.x[0])).1;
         let t = g.mul(at.x[0], d)?;
-        let t = g.sum_to(t, &g.shape(at.y).to_vec())?;
+        let t = g.sum_like(t, at.y)?;
         let t = g.div(t, at.y)?;
         Ok(Some(g.scale(t, 1.0 / n as f32)?))
     }

@@ -37,7 +37,7 @@ impl Op for Sum {
         dy: Value,
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
-        Ok(vec![Some(g.repeat_to(dy, &g.shape(at.x[0]).to_vec())?)])
+        Ok(vec![Some(g.repeat_like(dy, at.x[0])?)])
     }
 
     fn jvp(
@@ -131,7 +131,7 @@ impl Op for SumTo {
         dy: Value,
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
-        Ok(vec![Some(g.repeat_to(dy, &g.shape(at.x[0]).to_vec())?)])
+        Ok(vec![Some(g.repeat_like(dy, at.x[0])?)])
     }
 
     fn jvp(
@@ -163,5 +163,11 @@ impl Graph {
             return Ok(x);
         }
         self.apply(SumTo { target: target.to_vec() }, &[x])
+    }
+
+    /// Sum down to the shape of `like`.
+    pub fn sum_like(&mut self, x: Value, like: Value) -> Result<Value, Error> {
+        let target = self.shape(like).to_vec();
+        self.sum_to(x, &target)
     }
 }

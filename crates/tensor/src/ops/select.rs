@@ -44,7 +44,7 @@ impl Op for Select {
         dy: Value,
         wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
-        let zero = g.constant(Tensor::zeros(&g.shape(dy).to_vec()));
+        let zero = g.constant(Tensor::zeros(g.shape(dy)));
         let m = at.x[0];
         let a = if wanted[1] { Some(g.apply(Select, &[m, dy, zero])?) } else { None };
         let b = if wanted[2] { Some(g.apply(Select, &[m, zero, dy])?) } else { None };
@@ -60,7 +60,7 @@ impl Op for Select {
         if dx[1].is_none() && dx[2].is_none() {
             return Ok(None);
         }
-        let zero = g.constant(Tensor::zeros(&g.shape(at.y).to_vec()));
+        let zero = g.constant(Tensor::zeros(g.shape(at.y)));
         let (a, b) = (dx[1].unwrap_or(zero), dx[2].unwrap_or(zero));
         Ok(Some(g.apply(Select, &[at.x[0], a, b])?))
     }

@@ -197,7 +197,7 @@ impl Op for Concat {
             .iter()
             .zip(dx)
             .map(|(&x, d)| {
-                d.unwrap_or_else(|| g.constant(crate::Tensor::zeros(&g.shape(x).to_vec())))
+                d.unwrap_or_else(|| g.constant(crate::Tensor::zeros(g.shape(x))))
             })
             .collect();
         Ok(Some(g.concat(&parts, self.axis)?))
@@ -270,7 +270,7 @@ impl Op for Expand {
         dy: Value,
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
-        Ok(vec![Some(g.sum_to(dy, &g.shape(at.x[0]).to_vec())?)])
+        Ok(vec![Some(g.sum_like(dy, at.x[0])?)])
     }
 
     fn jvp(
@@ -306,5 +306,11 @@ impl Graph {
             return Ok(x);
         }
         self.apply(Expand { shape: shape.to_vec() }, &[x])
+    }
+
+    /// Repeats to the shape of `like`.
+    pub fn repeat_like(&mut self, x: Value, like: Value) -> Result<Value, Error> {
+        let shape = self.shape(like).to_vec();
+        self.repeat_to(x, &shape)
     }
 }
