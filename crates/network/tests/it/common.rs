@@ -1,0 +1,56 @@
+//! Small networks with weights from a fixed formula.
+
+use flyroom_network::*;
+use flyroom_tensor::Tensor;
+
+/// Weights in -0.8..0.8 that look random: a multiplicative hash of name and index.
+pub fn network(architecture: Architecture) -> Network {
+    let weights = Network::parameters(&architecture)
+        .unwrap()
+        .into_iter()
+        .map(|(name, shape)| {
+            let seed = name.bytes().fold(17u32, |s, b| s.wrapping_mul(31).wrapping_add(b.into()));
+            let t = Tensor::from_fn(&shape, |i| {
+                let h = (seed ^ i as u32).wrapping_mul(0x9e37_79b1);
+                let h = (h ^ h >> 15).wrapping_mul(0x85eb_ca77);
+                (h >> 8) as f32 / (1 << 23) as f32 * 0.8 - 0.8
+            });
+            (name, t)
+        })
+        .collect();
+    Network::new(architecture, weights).unwrap()
+}
+
+/// Two layers, two heads, 5 tokens of 7.
+pub fn plain() -> TransformerConfig {
+    TransformerConfig { d_mlp: 10, ..TransformerConfig::plain(2, 8, 2, 7, 5) }
+}
+
+/// One of every kind.
+pub fn kinds() -> Vec<TransformerConfig> {
+    let p = plain();
+    vec![
+        p.clone(),
+        TransformerConfig { norm: Norm::LayerNorm, act_fn: Activation::Gelu, attn_bias: true, ..p.clone() },
+        TransformerConfig { norm: Norm::RmsNorm, n_heads: 4, n_kv_heads: 2, unembed_bias: true, ..p.clone() },
+        TransformerConfig { n_heads: 3, n_kv_heads: 1, d_mlp: 0, positions: Positions::None, ..p.clone() },
+        TransformerConfig { attention_share: 0.3, causal: false, act_fn: Activation::Square, ..p },
+    ]
+}
+
+pub fn inputs() -> Inputs {
+    let row = |k: u32| (0..5).map(|p| (k * 5 + p * p + k * p) % 7).collect();
+    Inputs::tokens(&(0..6).map(row).collect::<Vec<_>>()).unwrap()
+}
+
+pub fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+#[track_caller]
+pub fn close(got: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(got.len(), wanted.len(), "{what}");
+    for (i, (g, w)) in got.iter().zip(wanted).enumerate() {
+        assert!((g - w).abs() <= tolerance * w.abs().max(1.0), "{what}: [{i}] is {g}, wanted {w}");
+    }
+}
