@@ -1,0 +1,566 @@
+//! More features than dimensions: x^ = act(W^T W x + b) learns to keep sparse features apart.
+//!
+//! n features, each active with a small probability and then uniform on \[0, 1), pass through m < n
+//! hidden units and back. With ReLU at the output the network stores them all, each as a direction
+//! of its own, and lets the bias and the ReLU remove what they write on each other; without ReLU,
+//! or with dense features, it can do no better than the best affine map of rank m. At n = 5, m = 2
+//! the directions are the corners of a regular pentagon (Elhage et al. 2022, "Toy models of
+//! superposition"; the recipe is that of Braun et al. 2025, "Attribution-based parameter
+//! decomposition", section on toy models of superposition).
+//!
+//! Two nouns: [`Superposition`] is the organism, [`Recipe`] its parameters. The test of
+//! superposition is a loss below that of [`best_affine_loss`]; capacities and angles describe.
+//!
+//! ```
+//! use flyroom_organism::superposition::{Recipe, best_affine_loss};
+//! // Three of five features are lost: 3/5 of the variance p/3 - p^2/4 at p = .05.
+//! assert!((best_affine_loss(&Recipe::default()) - 0.009625).abs() < 1e-12);
+//! ```
+
+use crate::organism::{defaults_of, typed};
+use crate::train::{Batch, Nursery, Training};
+use crate::{
+    Answers, Bred, Distance, Entry, Error, Feature, Organism, Parameters, Source, Standing, Task,
+    Truth,
+};
+use flyroom_explanation::Explanation;
+use flyroom_network::{
+    Activation, Architecture, AutoencoderConfig, Form, Inputs, Network, Weights, record,
+};
+use flyroom_tensor::kernels::adamw::AdamW;
+use flyroom_tensor::math::atan2_64;
+use flyroom_tensor::ops::Unary;
+use flyroom_tensor::{Bindings, Context, Graph, Program, Stream, Tensor, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Values (inputs x features) on which the loss is measured. At 5-2 the standard error of the ratio is
+/// .0003 for the pentagon and .0016 for its linear twin.
+const MEASURED_VALUES: usize = 1 << 22;
+/// Inputs of one pass while measuring.
+const MEASURED_AT_ONCE: usize = 1 << 12;
+/// Clean inputs of the task; as many partners follow.
+const CLEAN: usize = 512;
+/// A column of W shorter than this is a feature that the network does not represent.
+const REPRESENTED: f64 = 0.1;
+/// Seed of every stream that judges specimens, whatever their own seed.
+const EVALUATION: u64 = 0;
+
+/// The organism under one of its names.
+#[derive(Debug)]
+pub struct Superposition {
+    name: &'static str,
+    summary: &'static str,
+    act: Activation,
+}
+
+/// Five features in two dimensions: a pentagon.
+pub const SUPERPOSITION_5_2: Superposition = Superposition {
+    name: "superposition-5-2",
+    summary: "five sparse features kept in two dimensions as the corners of a pentagon",
+    act: Activation::Relu,
+};
+
+/// Its twin without ReLU, which cannot superpose.
+pub const SUPERPOSITION_5_2_LINEAR: Superposition = Superposition {
+    name: "superposition-5-2-linear",
+    summary: "the twin of superposition-5-2 without ReLU: no better than the best affine map of rank 2",
+    act: Activation::Identity,
+};
+
+/// Parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Features n.
+    pub n_features: usize,
+    /// Hidden units m.
+    pub d_hidden: usize,
+    /// Probability that a feature is active.
+    pub p_active: f64,
+    /// Inputs of a step.
+    pub batch: usize,
+    /// Steps.
+    pub steps: usize,
+    /// Learning rate, constant.
+    pub lr: f64,
+    /// Decoupled weight decay, on W and b.
+    pub weight_decay: f64,
+    /// Function of the output.
+    pub act: Activation,
+    /// Importance of feature i is this to the power i.
+    pub importance_decay: f64,
+    /// Whether targets are permuted within the batch, so that there is nothing to learn.
+    pub shuffle_labels: bool,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            n_features: 5,
+            d_hidden: 2,
+            p_active: 0.05,
+            batch: 1024,
+            steps: 10_000,
+            lr: 5e-3,
+            weight_decay: 0.01,
+            act: Activation::Relu,
+            importance_decay: 1.0,
+            shuffle_labels: false,
+        }
+    }
+}
+
+impl Recipe {
+    fn architecture(&self) -> Architecture {
+        Architecture::Autoencoder(AutoencoderConfig {
+            n_features: self.n_features,
+            d_hidden: self.d_hidden,
+            act_fn: self.act,
+        })
+    }
+
+    /// Weight of each feature in the loss, `[n_features]`.
+    pub fn importances(&self) -> Vec<f32> {
+        let mut next = 1.0;
+        (0..self.n_features)
+            .map(|_| {
+                let now = next;
+                next *= self.importance_decay;
+                now as f32
+            })
+            .collect()
+    }
+
+    /// The inputs of one block of a stream, `[rows, n_features]`: of one uniform u for each, x = u / p
+    /// where u < p and 0 elsewhere.
+    pub fn inputs(&self, stream: &Stream, block: u64, rows: usize) -> Vec<f32> {
+        let mut generator = stream.block(block);
+        let p = self.p_active as f32;
+        (0..rows * self.n_features)
+            .map(|_| {
+                let u = generator.uniform();
+                if u < p { u / p } else { 0.0 }
+            })
+            .collect()
+    }
+
+    /// W normal with variance 2 / (n + m) (Glorot and Bengio 2010), b = 0.
+    fn init(&self, seed: u64) -> Result<Weights, Error> {
+        let (n, m) = (self.n_features, self.d_hidden);
+        let mut w = vec![0.0; n * m];
+        let scale = (2.0 / (n + m) as f64).sqrt() as f32;
+        Stream::new(seed, "init").block(0).fill_normal(&mut w, scale);
+        Ok(BTreeMap::from([
+            ("W".to_string(), Tensor::new(&[m, n], w)?),
+            ("b_final".to_string(), Tensor::zeros(&[n])),
+        ]))
+    }
+
+    /// Adds the loss: squared error, weighted by importance, mean over batch and features.
+    fn loss(&self, g: &mut Graph, output: Value) -> Result<Value, flyroom_tensor::Error> {
+        let shape = g.shape(output).to_vec();
+        let target = g.input("target", &shape);
+        let error = g.sub(output, target)?;
+        let mut squared = g.unary(Unary::Square, error)?;
+        if self.importance_decay != 1.0 {
+            let weights = g.constant(Tensor::new(&[self.n_features], self.importances())?);
+            squared = g.mul(squared, weights)?;
+        }
+        g.mean(squared)
+    }
+}
+
+/// Loss of the best affine map of rank m, in the units of the training loss.
+///
+/// Features are independent with variance v = p/3 - p^2/4, so the covariance of the scaled features
+/// sqrt(importance) x is diagonal, the best map keeps the m largest of its entries (Eckart and Young
+/// 1936) and pays the others.
+pub fn best_affine_loss(recipe: &Recipe) -> f64 {
+    let p = recipe.p_active;
+    let variance = p / 3.0 - p * p / 4.0;
+    let mut costs: Vec<f64> =
+        recipe.importances().iter().map(|&w| f64::from(w) * variance).collect();
+    costs.sort_by(|a, b| b.total_cmp(a));
+    costs.iter().skip(recipe.d_hidden).sum::<f64>() / recipe.n_features as f64
+}
+
+/// Columns of W, `[n_features][d_hidden]`: what each feature writes at `hook_hidden`.
+fn columns(network: &Network) -> Result<Vec<Vec<f64>>, Error> {
+    let w = network.weight("W")?;
+    let n = w.shape()[1];
+    Ok((0..n)
+        .map(|i| w.data().iter().skip(i).step_by(n).map(|&x| f64::from(x)).collect())
+        .collect())
+}
+
+fn inner(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).fold(0.0, |s, (x, y)| s + x * y)
+}
+
+/// Capacities D_i = (w_i . w_i)^2 / sum_j (w_i . w_j)^2 (Scherlis et al. 2022); 0 for a column of 0.
+fn capacities(columns: &[Vec<f64>]) -> Vec<f64> {
+    columns
+        .iter()
+        .map(|x| {
+            let all: f64 = columns.iter().map(|y| inner(x, y) * inner(x, y)).sum();
+            if all > 0.0 { inner(x, x) * inner(x, x) / all } else { 0.0 }
+        })
+        .collect()
+}
+
+/// Angles in degrees between neighbours around the circle, for columns in two dimensions.
+fn gaps_deg(columns: &[&Vec<f64>]) -> Vec<f64> {
+    let degrees = 180.0 / std::f64::consts::PI;
+    let mut at: Vec<f64> = columns.iter().map(|c| atan2_64(c[1], c[0]) * degrees).collect();
+    at.sort_by(f64::total_cmp);
+    (0..at.len())
+        .map(|i| at.get(i + 1).copied().unwrap_or_else(|| at[0] + 360.0) - at[i])
+        .collect()
+}
+
+/// The truth: feature i enters `hook_hidden` along column i of W. Columns shorter than .1 are not
+/// represented and are left out.
+pub fn truth(network: &Network) -> Result<Truth, Error> {
+    let features = columns(network)?
+        .iter()
+        .enumerate()
+        .map(|(i, c)| (i, inner(c, c).sqrt(), c))
+        .filter(|(_, norm, _)| *norm >= REPRESENTED)
+        .map(|(i, norm, c)| Feature {
+            name: format!("x{i}"),
+            site: "hook_hidden".into(),
+            direction: c.iter().map(|x| (x / norm) as f32).collect(),
+        })
+        .collect();
+    Ok(Truth {
+        source: Source::Generated,
+        standing: Standing::Exact,
+        features,
+        explanation: explanation(),
+        ..Truth::nothing()
+    })
+}
+
+/// The program that the truth implies. A dictionary says where features lie and not what the
+/// output does with them, so there is none: a snapshot.
+fn explanation() -> Option<Explanation> {
+    None
+}
+
+impl Superposition {
+    fn recipe(&self, parameters: &Parameters) -> Result<Recipe, Error> {
+        let recipe: Recipe = typed(self.name, parameters)?;
+        let bad = |why: String| Err(Error::Parameters { organism: self.name.into(), why });
+        let sizes = [
+            ("n_features", recipe.n_features),
+            ("d_hidden", recipe.d_hidden),
+            ("batch", recipe.batch),
+        ];
+        if let Some((name, n)) = sizes.into_iter().find(|(_, n)| *n == 0 || *n > 1 << 20) {
+            return bad(format!("{name} = {n} is not a size"));
+        }
+        if !(recipe.p_active > 0.0 && recipe.p_active <= 1.0) {
+            return bad(format!("p_active = {} is not in (0, 1]", recipe.p_active));
+        }
+        let rates = [
+            ("lr", recipe.lr),
+            ("weight_decay", recipe.weight_decay),
+            ("importance_decay", recipe.importance_decay),
+        ];
+        if let Some((name, x)) = rates.into_iter().find(|(_, x)| !(0.0..=10.0).contains(x)) {
+            return bad(format!("{name} = {x} is not in 0..10"));
+        }
+        Ok(recipe)
+    }
+}
+
+impl Organism for Superposition {
+    fn entry(&self) -> Entry {
+        Entry {
+            name: self.name,
+            version: 1,
+            summary: self.summary,
+            source: Source::Generated,
+            standing: Standing::Exact,
+            cost: "1 s",
+        }
+    }
+
+    fn defaults(&self) -> Parameters {
+        let mut all = defaults_of::<Recipe>();
+        if let Ok(act) = serde_json::to_value(self.act) {
+            all.insert("act".into(), act);
+        }
+        all
+    }
+
+    fn breed(
+        &self,
+        parameters: &Parameters,
+        seed: u64,
+        cx: &Context,
+        nursery: &Nursery,
+    ) -> Result<Bred, Error> {
+        let recipe = self.recipe(parameters)?;
+        let data = Stream::new(seed, "data");
+        let labels = Stream::new(seed, "labels");
+        let n = recipe.n_features;
+        let draw = |t: usize| {
+            let input = recipe.inputs(&data, t as u64, recipe.batch);
+            let target = if recipe.shuffle_labels {
+                let order = labels.block(t as u64).permutation(recipe.batch);
+                order.iter().flat_map(|&i| &input[i * n..(i + 1) * n]).copied().collect()
+            } else {
+                input.clone()
+            };
+            Batch { index: vec![], real: vec![("input", input), ("target", target)] }
+        };
+        let optimizer = AdamW {
+            lr: recipe.lr,
+            weight_decay: recipe.weight_decay,
+            ..AdamW::default()
+        };
+        let training = Training {
+            organism: self.name,
+            seed,
+            architecture: &recipe.architecture(),
+            batch: recipe.batch,
+            pos: 1,
+            steps: recipe.steps,
+            optimizer: &|_| optimizer,
+            data: &draw,
+            loss: &|g, output| recipe.loss(g, output),
+            probe_every: (recipe.steps / 100).max(1),
+            probe: &|_| Ok(BTreeMap::new()),
+        };
+        let (network, curve) = training.run(recipe.init(seed)?, cx, nursery)?;
+        let truth = if recipe.shuffle_labels { Truth::nothing() } else { truth(&network)? };
+        Ok(Bred { network, curve, truth })
+    }
+
+    fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
+        let recipe = self.recipe(parameters)?;
+        if let Some(length) = length.filter(|l| *l != 1) {
+            let why = format!("its inputs are vectors, which have no length {length}");
+            return Err(Error::Parameters { organism: self.name.into(), why });
+        }
+        let n = recipe.n_features;
+        let all = recipe.inputs(&Stream::new(EVALUATION, "evaluation task"), 0, 2 * CLEAN);
+        Ok(Task {
+            domain: format!(
+                "{CLEAN} draws of {n} features, each active with probability {}",
+                recipe.p_active
+            ),
+            exhaustive: false,
+            inputs: Inputs::vectors(n, all.clone())?,
+            clean: CLEAN,
+            partner: (CLEAN..2 * CLEAN).collect(),
+            reads: vec![true; 2 * CLEAN],
+            answers: Answers::Values(all),
+            d_out: n,
+            columns: n,
+            distance: Distance::Squared { weights: recipe.importances() },
+            vocabulary: vec![],
+            modulus: None,
+        })
+    }
+
+    /// `loss` and `loss_ratio` (over [`best_affine_loss`]) on about 2^22 fresh values, `norms`,
+    /// `capacities`, `represented` (columns of W at least .1 long); in two dimensions `angle_min`
+    /// and `angle_max` in degrees between neighbours; at 5-2 `pentagon`: five columns, angles
+    /// 72 +- 3 degrees, norms within a tenth of their mean.
+    fn measure(
+        &self,
+        parameters: &Parameters,
+        network: &Network,
+        cx: &Context,
+    ) -> Result<Parameters, Error> {
+        let recipe = self.recipe(parameters)?;
+        let loss = measured_loss(&recipe, network, cx)?;
+        let columns = columns(network)?;
+        let norms: Vec<f64> = columns.iter().map(|c| inner(c, c).sqrt()).collect();
+        let kept: Vec<&Vec<f64>> =
+            columns.iter().zip(&norms).filter(|(_, n)| **n >= REPRESENTED).map(|x| x.0).collect();
+        let best = best_affine_loss(&recipe);
+        let mut out = Parameters::new();
+        out.insert("loss".into(), loss.into());
+        if best > 0.0 {
+            out.insert("loss_ratio".into(), (loss / best).into());
+        }
+        out.insert("capacities".into(), capacities(&columns).into());
+        out.insert("norms".into(), norms.clone().into());
+        out.insert("represented".into(), kept.len().into());
+        if recipe.d_hidden == 2 && kept.len() > 1 {
+            let gaps = gaps_deg(&kept);
+            let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = gaps.iter().copied().fold(0.0, f64::max);
+            out.insert("angle_min".into(), least.into());
+            out.insert("angle_max".into(), most.into());
+        }
+        if (recipe.n_features, recipe.d_hidden) == (5, 2) {
+            let mean = norms.iter().sum::<f64>() / 5.0;
+            let regular = kept.len() == 5
+                && gaps_deg(&kept).iter().all(|a| (a - 72.0).abs() <= 3.0)
+                && norms.iter().all(|x| (x - mean).abs() <= 0.1 * mean);
+            out.insert("pentagon".into(), regular.into());
+        }
+        Ok(out)
+    }
+}
+
+/// The training loss on fresh inputs, summed in f64 in order.
+fn measured_loss(recipe: &Recipe, network: &Network, cx: &Context) -> Result<f64, Error> {
+    let mut g = Graph::new();
+    let output = record(&mut g, network.architecture(), MEASURED_AT_ONCE, 1, Form::Plain)?;
+    let mut program = Program::compile(&g, &[output])?;
+    let stream = Stream::new(EVALUATION, "evaluation loss");
+    let weights = recipe.importances();
+    let mut total = 0.0;
+    let blocks = (MEASURED_VALUES / MEASURED_AT_ONCE / weights.len()).max(1);
+    for block in 0..blocks {
+        let x = recipe.inputs(&stream, block as u64, MEASURED_AT_ONCE);
+        let bindings = Bindings::new().with_all(network.weights()).with("input", &x);
+        program.run(cx, &bindings)?;
+        let rows = program.output(0).chunks_exact(weights.len()).zip(x.chunks_exact(weights.len()));
+        for (y, x) in rows {
+            for ((y, x), w) in y.iter().zip(x).zip(&weights) {
+                let error = f64::from(y - x);
+                total += f64::from(*w) * error * error;
+            }
+        }
+    }
+    Ok(total / (blocks * MEASURED_AT_ONCE * weights.len()) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Specimen, with_defaults};
+    use flyroom_tensor::Kernels;
+    use serde_json::{Value as Json, json};
+
+    fn parameters(organism: &Superposition, set: Json) -> Parameters {
+        with_defaults(organism, set.as_object().unwrap()).unwrap()
+    }
+
+    fn measured(organism: &Superposition, set: Json, seed: u64) -> (Bred, Parameters) {
+        let parameters = parameters(organism, set);
+        let cx = Context::single();
+        let bred = organism.breed(&parameters, seed, &cx, &Nursery::none()).unwrap();
+        let numbers = organism.measure(&parameters, &bred.network, &cx).unwrap();
+        (bred, numbers)
+    }
+
+    fn ratio(numbers: &Parameters) -> f64 {
+        numbers["loss_ratio"].as_f64().unwrap()
+    }
+
+    #[test]
+    fn sparse_features_become_a_pentagon_below_the_best_affine_map() {
+        for seed in 0..2 {
+            let (bred, m) = measured(&SUPERPOSITION_5_2, json!({ "steps": 4000 }), seed);
+            assert_eq!(m["pentagon"], true, "seed {seed}: {m:?}");
+            // .19 in a PyTorch run of the same recipe; .185 to .188 here after 10,000 steps.
+            assert!((0.17..0.21).contains(&ratio(&m)), "seed {seed}: {m:?}");
+            assert_eq!(bred.truth.features.len(), 5);
+            for f in &bred.truth.features {
+                let norm: f32 = f.direction.iter().map(|x| x * x).sum();
+                assert!((norm - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn without_relu_or_with_dense_features_the_best_affine_map_is_not_beaten() {
+        for (organism, set) in [
+            (&SUPERPOSITION_5_2_LINEAR, json!({ "steps": 4000 })),
+            (&SUPERPOSITION_5_2, json!({ "steps": 4000, "p_active": 1.0 })),
+        ] {
+            let (_, m) = measured(organism, set, 0);
+            assert!((0.98..1.02).contains(&ratio(&m)), "{}: {m:?}", organism.name);
+            assert_eq!(m["pentagon"], false);
+        }
+    }
+
+    #[test]
+    fn capacities_sum_to_the_hidden_width_in_every_arm() {
+        for organism in [&SUPERPOSITION_5_2, &SUPERPOSITION_5_2_LINEAR] {
+            let (_, m) = measured(organism, json!({ "steps": 3000 }), 1);
+            let all: f64 = m["capacities"].as_array().unwrap().iter().flat_map(Json::as_f64).sum();
+            assert!((all - 2.0).abs() < 0.02, "{}: {all}", organism.name);
+        }
+    }
+
+    #[test]
+    fn shuffled_targets_leave_only_the_mean_to_be_learnt() {
+        let set = json!({ "steps": 4000, "shuffle_labels": true });
+        let (bred, m) = measured(&SUPERPOSITION_5_2, set, 0);
+        // The mean costs all five variances where the best affine map of rank 2 costs three.
+        assert!((ratio(&m) - 5.0 / 3.0).abs() < 0.05, "{m:?}");
+        assert!(bred.truth.features.is_empty());
+    }
+
+    #[test]
+    fn importance_orders_what_the_best_affine_map_keeps() {
+        let recipe = Recipe { importance_decay: 0.5, p_active: 1.0, ..Recipe::default() };
+        // Variance 1/12; features 2, 3, 4 with importances 1/4, 1/8, 1/16 are lost.
+        assert!((best_affine_loss(&recipe) - 7.0 / 16.0 / 12.0 / 5.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn inputs_are_active_and_uniform_as_often_as_they_should() {
+        let recipe = Recipe::default();
+        let x = recipe.inputs(&Stream::new(0, "test"), 0, 40_000);
+        let active: Vec<f64> = x.iter().filter(|x| **x > 0.0).map(|&x| f64::from(x)).collect();
+        let rate = active.len() as f64 / x.len() as f64;
+        // Five standard errors: sqrt(.05 .95 / 200,000) and sqrt(1 / 12 / 10,000).
+        assert!((rate - 0.05).abs() < 0.0025, "{rate}");
+        let mean = active.iter().sum::<f64>() / active.len() as f64;
+        assert!((mean - 0.5).abs() < 0.0145, "{mean}");
+        assert!(x.iter().all(|x| (0.0..1.0).contains(x)));
+    }
+
+    fn id(cx: &Context, nursery: &Nursery) -> Result<String, Error> {
+        let parameters = parameters(&SUPERPOSITION_5_2, json!({ "steps": 40 }));
+        let bred = SUPERPOSITION_5_2.breed(&parameters, 3, cx, nursery)?;
+        let numbers = Parameters::new();
+        Ok(Specimen::new(&SUPERPOSITION_5_2, &parameters, 3, bred, numbers).0.id())
+    }
+
+    #[test]
+    fn a_specimen_is_the_same_on_all_kernels_threads_and_across_a_stop() {
+        let wanted = id(&Context::single(), &Nursery::none()).unwrap();
+        for kernels in Kernels::all_available() {
+            for threads in [1, 2, 4] {
+                let cx = Context::new(kernels, threads);
+                assert_eq!(id(&cx, &Nursery::none()).unwrap(), wanted, "{kernels}, {threads}");
+            }
+        }
+        let folder = std::env::temp_dir().join(format!("flyroom-superposition-{}", std::process::id()));
+        let stop = Nursery {
+            checkpoints: Some(folder.clone()),
+            every: 1000,
+            progress: &|step, _| step != 17,
+        };
+        assert!(id(&Context::single(), &stop).is_err());
+        let go_on = Nursery { progress: &|_, _| true, ..stop };
+        let resumed = id(&Context::single(), &go_on);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(resumed.unwrap(), wanted);
+    }
+
+    #[test]
+    fn parameters_that_make_no_sense_are_errors_that_name_them() {
+        for (set, name) in [
+            (json!({ "p_active": 0.0 }), "p_active"),
+            (json!({ "batch": 0 }), "batch"),
+            (json!({ "lr": -1.0 }), "lr"),
+            (json!({ "act": "tanh" }), "tanh"),
+        ] {
+            let parameters = parameters(&SUPERPOSITION_5_2, set);
+            let error = SUPERPOSITION_5_2.task(&parameters, None).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}
