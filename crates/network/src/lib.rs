@@ -40,4 +40,4 @@ pub use runner::Runner;
 pub use selector::{Selector, Span};
 pub use site::{Axis, Site};
 pub use transformer::NORM_EPS;
-pub use weights::{RawTensor, read_safetensors, write_safetensors, write_whole};
+pub use weights::{RawTensor, RawTensors, read_safetensors, write_safetensors, write_whole};

@@ -28,6 +28,8 @@ pub(crate) enum Edit {
 pub(crate) struct Shape {
     pub sites: Vec<(String, Edit)>,
     pub edges: bool,
+    /// Where edges are patched, if it is one receiver site alone.
+    pub reader: Option<String>,
     /// Whether a site is read that only the split form has.
     pub split: bool,
 }
@@ -63,7 +65,7 @@ pub(crate) fn record_patched(
         present(&plain, site)?;
     }
     let mut wiring = match (shape.edges, architecture) {
-        (true, Architecture::Transformer(c)) => Some(Wiring::new(c, batch, pos)),
+        (true, Architecture::Transformer(c)) => Some(Wiring { reader: shape.reader.clone(), ..Wiring::new(c, batch, pos) }),
         (true, _) => return Err(Error::Architecture("only a transformer has edges".into())),
         _ => None,
     };
@@ -138,6 +140,8 @@ pub(crate) struct Wiring {
     /// Each `[batch, pos, senders, d_model]`, in order of the table.
     sent: Vec<Value>,
     senders: usize,
+    /// The only receiver site that is patched; `None` is all.
+    reader: Option<String>,
 }
 
 /// Leaf with the senders' activations of the reference run, `[batch, pos, senders, d_model]`.
@@ -153,7 +157,7 @@ pub(crate) fn mask_leaf(site: &str) -> String {
 impl Wiring {
     pub fn new(c: &TransformerConfig, batch: usize, pos: usize) -> Self {
         let table = EdgeTable::new(c);
-        Self { table, batch, pos, d_model: c.d_model, sent: vec![], senders: 0 }
+        Self { table, batch, pos, d_model: c.d_model, sent: vec![], senders: 0, reader: None }
     }
 
     /// Receivers that read at a site, in order.
@@ -184,7 +188,8 @@ impl Wiring {
     /// Adds the patched edges' differences at a receiver site.
     fn edit(&mut self, g: &mut Graph, name: &str, x: Value) -> Result<Value, flyroom_tensor::Error> {
         let receivers = Self::receivers(&self.table, name).len();
-        if receivers == 0 || self.sent.is_empty() {
+        let elsewhere = self.reader.as_deref().is_some_and(|r| r != name);
+        if receivers == 0 || self.sent.is_empty() || elsewhere {
             return Ok(x);
         }
         let mask = g.input(&mask_leaf(name), &[self.batch, self.senders, receivers]);

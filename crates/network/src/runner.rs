@@ -13,13 +13,14 @@ use crate::{Error, Inputs, Network, Weights};
 use flyroom_tensor::{Bindings, Context, Graph, Program, Tensor, Value};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// Floats that the largest site of one batch may hold.
 const BATCH_FLOATS: usize = 1 << 21;
 /// Compiled graphs that are kept, and the bytes that their buffers may hold together.
-const MAX_PROGRAMS: usize = 64;
+const MAX_PROGRAMS: usize = 256;
+/// Rows that pay for compiling a graph in which only their receiver is patched.
+const MIN_ROWS_PER_READER: usize = 32;
 const MAX_PROGRAM_BYTES: usize = 1 << 28;
 
 /// A network on a set of inputs.
@@ -57,10 +58,13 @@ pub(crate) struct Placed {
     edges: Vec<(usize, Operation)>,
 }
 
+/// Edits of weights in order of application.
+pub(crate) type WeightEdits = Vec<(Selector, Operation)>;
+
 /// Rows that share a graph and weights.
 struct Group {
     shape: Shape,
-    weights: Vec<(Selector, Operation)>,
+    weights: WeightEdits,
     rows: Vec<Placed>,
 }
 
@@ -271,7 +275,7 @@ impl<'a> Runner<'a> {
                 .push(placed);
         }
         let mut out: Vec<Vec<f32>> = vec![vec![]; rows.len()];
-        for group in groups.values() {
+        for group in self.by_reader(groups.into_values()) {
             check_bases(&group.shape)?;
             let edited = self.edited_weights(&group.weights)?;
             for rows in group.rows.chunks(self.batch) {
@@ -284,11 +288,46 @@ impl<'a> Runner<'a> {
         Ok(out)
     }
 
+    /// Rows whose edges all end at one receiver site become groups of their own: nothing is
+    /// computed for the other receivers. Few rows do not pay for a compilation and stay together.
+    fn by_reader(&self, groups: impl Iterator<Item = Group>) -> Vec<Group> {
+        let mut out = vec![];
+        for group in groups {
+            let Group { shape, weights, rows } = group;
+            let mut parts: BTreeMap<Option<String>, Vec<Placed>> = BTreeMap::new();
+            for row in rows {
+                let mut sites = row.edges.iter().map(|(e, _)| self.reader(*e));
+                let first = sites.next().flatten();
+                let single = first.filter(|f| sites.all(|s| s == Some(*f))).map(str::to_string);
+                parts.entry(single).or_default().push(row);
+            }
+            let mut together = parts.remove(&None).unwrap_or_default();
+            for (reader, rows) in parts {
+                if rows.len() < MIN_ROWS_PER_READER {
+                    together.extend(rows);
+                } else {
+                    let shape = Shape { reader, ..shape.clone() };
+                    out.push(Group { shape, weights: weights.clone(), rows });
+                }
+            }
+            if !together.is_empty() {
+                out.push(Group { shape, weights, rows: together });
+            }
+        }
+        out
+    }
+
+    /// The site at which an edge of the table is read.
+    fn reader(&self, edge: usize) -> Option<&str> {
+        let edge = self.edges.as_ref()?.edges.get(edge)?;
+        self.slots.get(&edge.to).map(|s| s.site.as_str())
+    }
+
     pub(crate) fn place(
         &self,
         index: usize,
         row: &Row,
-    ) -> Result<(Shape, Vec<(Selector, Operation)>, Placed), Error> {
+    ) -> Result<(Shape, WeightEdits, Placed), Error> {
         self.check_input(row.input)?;
         let mut shape = Shape::default();
         let mut weights = vec![];
@@ -712,7 +751,9 @@ fn slots(table: &EdgeTable) -> BTreeMap<Receiver, Slot> {
 }
 
 fn joined<'v>(parts: impl Iterator<Item = &'v Vec<f32>>) -> Vec<f32> {
-    parts.flatten().copied().collect()
+    let mut out = vec![];
+    parts.for_each(|p| out.extend_from_slice(p));
+    out
 }
 
 /// Fails unless every subspace of a shape is given by an orthonormal basis.
@@ -729,8 +770,7 @@ fn check_basis(site: &str, basis: &[Vec<f32>]) -> Result<(), Error> {
         for (j, b) in basis[..=i].iter().enumerate() {
             let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             let wanted = f64::from(i == j);
-            // Written so that NaN fails.
-            if !((dot - wanted).abs() < 1e-3) {
+            if dot.is_nan() || (dot - wanted).abs() >= 1e-3 {
                 return Err(Error::Selector {
                     text: site.into(),
                     why: format!("the basis is not orthonormal: rows {j} and {i} give {dot:.4}"),
@@ -800,10 +840,12 @@ pub(crate) fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> Str
             Edit::Replace => key.push('='),
             Edit::Add => key.push('+'),
             Edit::Subspace(basis) => {
+                // The count of rows says where the bits end.
                 key.push('@');
+                key.push_str(&basis.len().to_string());
+                key.push(':');
                 for x in basis.iter().flatten() {
-                    // Writing to a string cannot fail.
-                    let _ = write!(key, "{:x}.", x.to_bits());
+                    key.extend(x.to_bits().to_le_bytes().map(char::from));
                 }
             }
         }
@@ -811,6 +853,10 @@ pub(crate) fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> Str
     }
     if shape.edges {
         key.push_str("edges;");
+    }
+    if let Some(reader) = &shape.reader {
+        key.push_str(reader);
+        key.push(';');
     }
     if shape.split {
         key.push_str("split;");

@@ -63,10 +63,11 @@ fn half(bits: u16) -> f32 {
     }
 }
 
+/// Tensors of a file by name.
+pub type RawTensors = BTreeMap<String, RawTensor>;
+
 /// All tensors of a safetensors file, with its metadata.
-pub fn read_safetensors(
-    path: &Path,
-) -> Result<(BTreeMap<String, RawTensor>, BTreeMap<String, String>), Error> {
+pub fn read_safetensors(path: &Path) -> Result<(RawTensors, BTreeMap<String, String>), Error> {
     let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
     let bad = |e: safetensors::SafeTensorError| {
         Error::format(path, format!("not a whole safetensors file ({e})"))

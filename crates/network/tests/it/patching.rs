@@ -60,6 +60,25 @@ fn an_edge_patched_with_itself_changes_no_bit() {
 }
 
 #[test]
+fn many_rows_of_one_receiver_give_the_bits_of_each_alone() {
+    let net = network(Architecture::Transformer(plain()));
+    let inputs = inputs();
+    let runner = Runner::new(&net, &inputs, &Context::single()).unwrap();
+    let edges = &runner.edges().unwrap().edges;
+    // Enough of each for a graph of its own, and pairs of edges that need the whole one.
+    let mut rows: Vec<Row> = (0..6 * edges.len())
+        .map(|i| row(i % 6, vec![Intervention::edges(vec![edges[i / 6]], from((i + 1) % 6))]))
+        .collect();
+    rows.extend((1..20).map(|i| {
+        row(i % 6, vec![Intervention::edges(vec![edges[i], edges[60 - i]], from((i + 2) % 6))])
+    }));
+    for (r, got) in rows.iter().zip(runner.run(&rows).unwrap()) {
+        let alone = runner.run(std::slice::from_ref(r)).unwrap();
+        assert_eq!(bits(&alone[0]), bits(&got), "{r:?}");
+    }
+}
+
+#[test]
 fn an_edge_patched_with_itself_keeps_negative_zeros() {
     let c = TransformerConfig { n_layers: 0, ..plain() };
     let mut net = network(Architecture::Transformer(c));
@@ -327,7 +346,8 @@ fn gradients_agree_with_central_differences_of_the_f64_reference() {
                     if name != site {
                         return Ok(None);
                     }
-                    let by = g.input("by", &g.shape(v).to_vec());
+                    let shape = g.shape(v).to_vec();
+                    let by = g.input("by", &shape);
                     g.add(v, by).map(Some)
                 })
                 .unwrap();
