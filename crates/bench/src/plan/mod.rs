@@ -1,0 +1,162 @@
+//! A plan: the matrix of a run, in TOML.
+//!
+//! ```toml
+//! name = "first-look"
+//!
+//! [[organism]]
+//! name = "superposition-5-2"      # an entry of the registry
+//! seeds = 5                       # 0..5, end exclusive; default 1
+//! set = { steps = 10000 }         # parameters; the rest keep their defaults
+//!
+//! [[method]]
+//! step = "decompose"              # decompose | describe
+//! name = "topk"
+//! seeds = 1                       # default 1
+//! set = { k = 2 }
+//! organisms = ["superposition-5-2"]   # default: all that the method applies to
+//!
+//! [[metric]]                      # default: all that apply
+//! name = "effect-skill"
+//! ```
+//!
+//! A plan may run for a day, so everything that can be known to be wrong is said before it starts:
+//! an unknown key, an unknown name, a value of the wrong type and an entry that stands twice are
+//! errors, with the file, the line and, where one is near, the name that was meant. The names come
+//! from the caller as a [`Catalog`]; this module knows no organism and no method.
+//!
+//! One name may stand twice with different parameters (a sweep). Its entries then carry their
+//! parameters in their [`label`](OrganismEntry::label), which is what the board prints.
+//!
+//! ```
+//! use flyroom_bench::{Catalog, EntryInfo, Plan};
+//! let catalog = Catalog {
+//!     organisms: vec![EntryInfo::new("superposition-5-2", "organism", &[("steps", 5000.into())])],
+//!     ..Catalog::default()
+//! };
+//! let text = "name = \"p\"\n[[organism]]\nname = \"superposition-5-3\"\n";
+//! let error = Plan::parse(text, "plan.toml", &catalog).unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "plan.toml:3: there is no organism `superposition-5-3`\n\
+//!      hint: did you mean `superposition-5-2`?"
+//! );
+//! ```
+
+mod catalog;
+mod error;
+mod parse;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use catalog::{Catalog, EntryInfo};
+pub use error::{PlanError, PlanProblem};
+
+use crate::canonical;
+use crate::key::Key;
+
+/// The parameters that an entry sets, by name.
+pub type Parameters = BTreeMap<String, Value>;
+
+/// A matrix of organisms, methods and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the plan is called.
+    pub name: String,
+    /// The organisms to breed.
+    pub organisms: Vec<OrganismEntry>,
+    /// The methods to try on them.
+    pub methods: Vec<MethodEntry>,
+    /// The metrics to compute; none means all that apply.
+    pub metrics: Vec<MetricEntry>,
+    /// The text as it was written, comments and all.
+    #[serde(skip)]
+    pub text: String,
+}
+
+/// One `[[organism]]` of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrganismEntry {
+    /// The entry of the registry.
+    pub name: String,
+    /// Name for people: `name`, or `name[k=2]` where the name stands more than once in the plan.
+    pub label: String,
+    /// Seeds 0..seeds are bred.
+    pub seeds: u64,
+    /// The parameters that differ from the defaults, as written.
+    pub set: Parameters,
+}
+
+/// One `[[method]]` of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MethodEntry {
+    /// `decompose` or `describe`.
+    pub step: String,
+    /// The entry of the registry.
+    pub name: String,
+    /// Name for people: `name`, or `name[k=2]` where the name stands more than once in the plan.
+    pub label: String,
+    /// Seeds 0..seeds are run on each specimen.
+    pub seeds: u64,
+    /// The parameters that differ from the defaults, as written.
+    pub set: Parameters,
+    /// The organisms to try it on, by name or label; `None` means all that it applies to.
+    pub organisms: Option<Vec<String>>,
+}
+
+/// One `[[metric]]` of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricEntry {
+    /// The entry of the registry.
+    pub name: String,
+}
+
+impl Plan {
+    /// Reads a plan and checks every name and parameter of it against the catalog.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line; `file` is used for messages only.
+    pub fn parse(text: &str, file: &str, catalog: &Catalog) -> Result<Self, PlanError> {
+        parse::parse(text, file, Some(catalog))
+    }
+
+    /// Reads the form of a plan only: enough to compare two plans, not enough to run one.
+    ///
+    /// # Errors
+    /// If the text is not a plan.
+    pub fn parse_form(text: &str, file: &str) -> Result<Self, PlanError> {
+        parse::parse(text, file, None)
+    }
+
+    /// Canonical JSON of what the plan asks for: comments, order of keys and layout leave no trace.
+    pub fn canonical(&self) -> String {
+        canonical::of_value(&json!({
+            "name": self.name,
+            "organisms": self.organisms,
+            "methods": self.methods,
+            "metrics": self.metrics,
+        }))
+    }
+
+    /// The blake3 of [`Plan::canonical`].
+    pub fn key(&self) -> Key {
+        Key::of(&self.canonical())
+    }
+
+    /// Whether the plan wants a metric.
+    pub fn wants_metric(&self, name: &str) -> bool {
+        self.metrics.is_empty() || self.metrics.iter().any(|m| m.name == name)
+    }
+}
+
+impl MethodEntry {
+    /// Whether the plan wants this method on that organism.
+    pub fn wants(&self, organism: &OrganismEntry) -> bool {
+        match &self.organisms {
+            None => true,
+            Some(names) => names.iter().any(|n| *n == organism.name || *n == organism.label),
+        }
+    }
+}

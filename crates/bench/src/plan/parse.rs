@@ -1,0 +1,342 @@
+//! From TOML to a checked [`Plan`], with the line of everything that is wrong.
+//!
+//! The document is walked by hand over toml's spanned tables rather than through serde: serde's
+//! errors know the line but not the registry, and a typo in a parameter deserves the same hint as
+//! a typo in a key.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::catalog::{Catalog, EntryInfo, kind_of, mismatch};
+use super::error::{PlanError, PlanProblem, suggest};
+use super::{MethodEntry, MetricEntry, OrganismEntry, Parameters, Plan};
+use crate::canonical;
+
+/// More seeds than anyone runs: a typo, not a plan.
+const MOST_SEEDS: u64 = 1_000_000;
+
+pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result<Plan, PlanError> {
+    let reader = Reader { text, file };
+    let document = DeTable::parse(text).map_err(|e| {
+        let at = e.span().map_or(0, |span| span.start);
+        reader.error(at, PlanProblem::Syntax(e.message().trim_end().to_owned()), None)
+    })?;
+    let root = Section { reader: &reader, table: document.get_ref(), at: 0, place: "the plan".into() };
+    root.only(&["name", "organism", "method", "metric"])?;
+
+    let name = root.text("name")?.ok_or_else(|| root.missing("name"))?;
+    let organisms = root.sections("organism")?;
+    let methods = root.sections("method")?;
+    let metrics = root.sections("metric")?;
+    if organisms.is_empty() {
+        let hint = "add one: [[organism]], name = \"...\"".to_owned();
+        return Err(reader.error(0, PlanProblem::Empty, Some(hint)));
+    }
+
+    let mut plan = Plan { name, text: text.to_owned(), ..Plan::default() };
+    let mut seen = Seen::default();
+    for section in &organisms {
+        section.only(&["name", "seeds", "set"])?;
+        let name = section.name()?;
+        let info = section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
+        let set = section.parameters(&name, info)?;
+        seen.once(section, &format!("organism `{name}`"), &[&name], info, &set)?;
+        plan.organisms.push(OrganismEntry { label: name.clone(), name, seeds: section.seeds()?, set });
+    }
+    label(&mut plan.organisms, |o| (o.name.clone(), o.set.clone()), |o, label| o.label = label);
+
+    for section in &methods {
+        section.only(&["step", "name", "seeds", "set", "organisms"])?;
+        let step = section.text("step")?.ok_or_else(|| section.missing("step"))?;
+        let steps = ["decompose", "describe"];
+        if !steps.contains(&step.as_str()) {
+            let problem = PlanProblem::UnknownName { noun: "step".into(), name: step.clone() };
+            return Err(reader.error(section.place_of("step"), problem, suggest(&step, steps.into_iter())));
+        }
+        let name = section.name()?;
+        let noun = format!("{step} method");
+        let info = section.known(&noun, &name, catalog.map(|c| c.methods.as_slice()), |i| i.step == step)?;
+        let set = section.parameters(&name, info)?;
+        let organisms = section.organisms(&plan.organisms)?;
+        let filter = canonical::of_value(&organisms.clone().into());
+        seen.once(section, &format!("method `{name}`"), &[&step, &name, &filter], info, &set)?;
+        plan.methods.push(MethodEntry { label: name.clone(), step, name, seeds: section.seeds()?, set, organisms });
+    }
+    label(
+        &mut plan.methods,
+        |m| (format!("{} {}", m.step, m.name), m.set.clone()),
+        |m, label| m.label = label[m.step.len() + 1..].to_owned(),
+    );
+
+    for section in &metrics {
+        section.only(&["name"])?;
+        let name = section.name()?;
+        section.known("metric", &name, catalog.map(|c| c.metrics.as_slice()), |_| true)?;
+        seen.once(section, &format!("metric `{name}`"), &[&name], None, &Parameters::new())?;
+        plan.metrics.push(MetricEntry { name });
+    }
+    Ok(plan)
+}
+
+/// Entries whose name stands more than once carry their parameters in their label.
+fn label<T>(entries: &mut [T], identity: impl Fn(&T) -> (String, Parameters), set_label: impl Fn(&mut T, String)) {
+    let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, set) in entries.iter().map(&identity) {
+        sets.entry(name).or_default().push(format!("{set:?}"));
+    }
+    for entry in entries {
+        let (name, set) = identity(entry);
+        let variants = &sets[&name];
+        let parts: Vec<String> = set.iter().map(|(k, v)| format!("{k}={}", plain(v))).collect();
+        let sweep = variants.iter().any(|v| *v != variants[0]);
+        set_label(entry, if sweep && !parts.is_empty() { format!("{name}[{}]", parts.join(",")) } else { name });
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| canonical::of_value(value), str::to_owned)
+}
+
+/// Entries that were read, to find the one that stands twice.
+#[derive(Default)]
+struct Seen(BTreeMap<String, usize>);
+
+impl Seen {
+    fn once(
+        &mut self,
+        section: &Section,
+        what: &str,
+        identity: &[&str],
+        info: Option<&EntryInfo>,
+        set: &Parameters,
+    ) -> Result<(), PlanError> {
+        // With defaults filled in: setting a parameter to its default is the same entry.
+        let all = info.map_or_else(|| set.clone(), |info| info.fill(set));
+        let parameters: Value = all.into_iter().collect::<serde_json::Map<_, _>>().into();
+        let identity = format!("{} {} {}", section.place, identity.join(" "), canonical::of_value(&parameters));
+        let line = section.reader.line(section.at);
+        match self.0.insert(identity, line) {
+            None => Ok(()),
+            Some(first_line) => {
+                let problem = PlanProblem::Duplicate { what: what.to_owned(), first_line };
+                let hint = "remove one, or give it other parameters under `set`; for more seeds use `seeds`";
+                Err(section.reader.error(section.at, problem, Some(hint.to_owned())))
+            }
+        }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    file: &'a str,
+}
+
+impl Reader<'_> {
+    fn line(&self, at: usize) -> usize {
+        1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+    }
+
+    fn error(&self, at: usize, problem: PlanProblem, hint: Option<String>) -> PlanError {
+        PlanError { file: self.file.to_owned(), line: self.line(at), problem, hint }
+    }
+}
+
+/// A table of the document and where it stands.
+struct Section<'a> {
+    reader: &'a Reader<'a>,
+    table: &'a DeTable<'a>,
+    at: usize,
+    place: String,
+}
+
+impl<'a> Section<'a> {
+    fn only(&self, known: &[&str]) -> Result<(), PlanError> {
+        // The first in the text, not in the alphabet.
+        let unknown = self.table.iter().filter(|(k, _)| !known.contains(&k.get_ref().as_ref()));
+        match unknown.min_by_key(|(k, _)| k.span().start) {
+            None => Ok(()),
+            Some((k, _)) => {
+                let key = k.get_ref().to_string();
+                let hint = suggest(&key, known.iter().copied());
+                let problem = PlanProblem::UnknownKey { key, place: self.place.clone() };
+                Err(self.reader.error(k.span().start, problem, hint))
+            }
+        }
+    }
+
+    fn place_of(&self, key: &str) -> usize {
+        self.table.get(key).map_or(self.at, |value| value.span().start)
+    }
+
+    fn missing(&self, key: &str) -> PlanError {
+        let problem = PlanProblem::Missing { key: key.to_owned(), place: self.place.clone() };
+        self.reader.error(self.at, problem, Some(format!("add {key} = \"...\"")))
+    }
+
+    fn wrong(&self, key: &str, wanted: &str, value: &Spanned<DeValue>) -> PlanError {
+        let found = found(value.get_ref());
+        let problem = PlanProblem::WrongType { key: key.to_owned(), wanted: wanted.to_owned(), found };
+        self.reader.error(value.span().start, problem, None)
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, PlanError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(value) => match value.get_ref().as_str() {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(self.wrong(key, "a text", value)),
+            },
+        }
+    }
+
+    fn name(&self) -> Result<String, PlanError> {
+        self.text("name")?.ok_or_else(|| self.missing("name"))
+    }
+
+    fn seeds(&self) -> Result<u64, PlanError> {
+        let Some(value) = self.table.get("seeds") else { return Ok(1) };
+        let seeds = match json(value.get_ref()) {
+            Ok(Value::Number(n)) if !n.is_f64() => n.as_u64(),
+            _ => return Err(self.wrong("seeds", "a whole number: seeds 0..n are run", value)),
+        };
+        seeds.filter(|n| (1..=MOST_SEEDS).contains(n)).ok_or_else(|| {
+            let problem = PlanProblem::OutOfRange {
+                key: "seeds".into(),
+                wanted: format!("from 1 to {MOST_SEEDS}"),
+                found: found(value.get_ref()),
+            };
+            self.reader.error(value.span().start, problem, None)
+        })
+    }
+
+    /// The tables of `[[key]]`.
+    fn sections(&self, key: &str) -> Result<Vec<Section<'a>>, PlanError> {
+        let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
+        let wanted = format!("a list of tables, each under [[{key}]]");
+        let items = value.get_ref().as_array().ok_or_else(|| self.wrong(key, &wanted, value))?;
+        let place = format!("[[{key}]]");
+        let section = |item: &'a Spanned<DeValue<'a>>| match item.get_ref().as_table() {
+            Some(table) => Ok(Section { reader: self.reader, table, at: item.span().start, place: place.clone() }),
+            None => Err(self.wrong(key, &wanted, item)),
+        };
+        items.iter().map(section).collect()
+    }
+
+    /// The entry of the registry; `None` where there is no catalog to ask.
+    fn known<'c>(
+        &self,
+        noun: &str,
+        name: &str,
+        entries: Option<&'c [EntryInfo]>,
+        applies: impl Fn(&EntryInfo) -> bool,
+    ) -> Result<Option<&'c EntryInfo>, PlanError> {
+        let Some(entries) = entries else { return Ok(None) };
+        if let Some(info) = entries.iter().find(|info| info.name == name && applies(info)) {
+            return Ok(Some(info));
+        }
+        let hint = match entries.iter().find(|info| info.name == name) {
+            Some(other) => Some(format!("`{name}` belongs to step = \"{}\"", other.step)),
+            None => suggest(name, entries.iter().filter(|i| applies(i)).map(|i| i.name.as_str())),
+        };
+        let problem = PlanProblem::UnknownName { noun: noun.to_owned(), name: name.to_owned() };
+        Err(self.reader.error(self.place_of("name"), problem, hint))
+    }
+
+    fn parameters(&self, entry: &str, info: Option<&EntryInfo>) -> Result<Parameters, PlanError> {
+        let Some(value) = self.table.get("set") else { return Ok(Parameters::new()) };
+        let table = value.get_ref().as_table();
+        let table = table.ok_or_else(|| self.wrong("set", "a table: { name = value }", value))?;
+        let mut items: Vec<_> = table.iter().collect();
+        items.sort_by_key(|(k, _)| k.span().start);
+        let mut set = Parameters::new();
+        for (k, value) in items {
+            let name = k.get_ref().to_string();
+            let json = json(value.get_ref()).map_err(|wanted| self.wrong(&name, wanted, value))?;
+            if let Some(info) = info {
+                let Some(default) = info.default_of(&name) else {
+                    let hint = suggest(&name, info.parameters.iter().map(|(n, _)| n.as_str()));
+                    let problem = PlanProblem::UnknownParameter { entry: entry.to_owned(), name };
+                    return Err(self.reader.error(k.span().start, problem, hint));
+                };
+                if let Some(wanted) = mismatch(&json, default) {
+                    return Err(self.wrong(&name, &wanted, value));
+                }
+            }
+            set.insert(name, json);
+        }
+        Ok(set)
+    }
+
+    fn organisms(&self, known: &[OrganismEntry]) -> Result<Option<Vec<String>>, PlanError> {
+        let Some(value) = self.table.get("organisms") else { return Ok(None) };
+        let wanted = "a list of names of organisms";
+        let items = value.get_ref().as_array().ok_or_else(|| self.wrong("organisms", wanted, value))?;
+        let mut names: Vec<String> = Vec::new();
+        for item in items.iter() {
+            let name = item.get_ref().as_str().ok_or_else(|| self.wrong("organisms", wanted, item))?;
+            if !known.iter().any(|o| o.name == name || o.label == name) {
+                let hint = suggest(name, known.iter().map(|o| o.label.as_str()));
+                let problem = PlanProblem::NotInPlan(name.to_owned());
+                return Err(self.reader.error(item.span().start, problem, hint));
+            }
+            if !names.iter().any(|n| n == name) {
+                names.push(name.to_owned());
+            }
+        }
+        if names.is_empty() {
+            let problem = PlanProblem::OutOfRange {
+                key: "organisms".into(),
+                wanted: "at least one name".into(),
+                found: "an empty list".into(),
+            };
+            let hint = "leave the key out for all organisms of the plan".to_owned();
+            return Err(self.reader.error(value.span().start, problem, Some(hint)));
+        }
+        Ok(Some(names))
+    }
+}
+
+/// A TOML value as JSON; the error says what it should have been.
+fn json(value: &DeValue) -> Result<Value, &'static str> {
+    Ok(match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Boolean(b) => Value::from(*b),
+        DeValue::Integer(i) => {
+            let n = i128::from_str_radix(i.as_str(), i.radix()).map_err(|_| "a number below 2^64")?;
+            match (u64::try_from(n), i64::try_from(n)) {
+                (Ok(n), _) => Value::from(n),
+                (_, Ok(n)) => Value::from(n),
+                _ => return Err("a number below 2^64"),
+            }
+        }
+        DeValue::Float(f) => {
+            let x: f64 = f.as_str().parse().map_err(|_| "a number")?;
+            let x = serde_json::Number::from_f64(x).ok_or("a finite number")?;
+            Value::Number(x)
+        }
+        DeValue::Datetime(_) => return Err("a text, a number, true or false, or a list"),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect::<Result<_, _>>()?,
+        DeValue::Table(table) => {
+            let item = |(k, v): (&Spanned<_>, &Spanned<DeValue>)| {
+                let key: &std::borrow::Cow<str> = k.get_ref();
+                Ok((key.to_string(), json(v.get_ref())?))
+            };
+            Value::Object(table.iter().map(item).collect::<Result<_, &'static str>>()?)
+        }
+    })
+}
+
+/// A value as an error quotes it.
+fn found(value: &DeValue) -> String {
+    match (value, json(value)) {
+        (DeValue::Float(f), Err(_)) => f.as_str().to_owned(),
+        (DeValue::Integer(i), Err(_)) => i.as_str().to_owned(),
+        (DeValue::Table(_) | DeValue::Array(_), Ok(json)) => kind_of(&json),
+        (_, Ok(Value::String(text))) => format!("the text \"{text}\""),
+        (_, Ok(json)) => json.to_string(),
+        (_, Err(_)) => "a date or time".to_owned(),
+    }
+}

@@ -1,0 +1,124 @@
+//! What can go wrong with a run on disk, and the way out of each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Fault;
+use crate::key::Key;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk did not do what it was asked.
+    #[error("cannot {action} {path}: {source}{}", io_hint(.source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder holds a run of another plan.
+    #[error("{root} holds a run of another plan\nhint: give this plan a folder of its own with --out", root = .root.display())]
+    OtherPlan {
+        /// The run.
+        root: PathBuf,
+    },
+    /// The folder is not a run.
+    #[error("{root} is not a run: it has no plan.toml and cells/\nhint: `flyroom run --out {root}` makes one", root = .root.display())]
+    NotARun {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// The run was opened to look at.
+    #[error("{root} was opened for reading only", root = .root.display())]
+    ViewOnly {
+        /// The run.
+        root: PathBuf,
+    },
+    /// A file of a finished cell is not what was written.
+    #[error("the cell is damaged: {file} {what}\nhint: delete the folder {folder} and run again; the cell is computed anew", file = .file.display(), folder = .folder.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// The cell.
+        folder: PathBuf,
+    },
+    /// A file was written by a version with another schema.
+    #[error("{file} has schema {found}, this version reads {known}\nhint: use the version that wrote it, or a new folder with --out", file = .file.display())]
+    Schema {
+        /// The file.
+        file: PathBuf,
+        /// Its schema.
+        found: u64,
+        /// Ours.
+        known: u32,
+    },
+    /// The same key with other content: the promise of this project is broken.
+    #[error(
+        "bits broken: cell {key} was computed twice with different results; `{file}` is {hash_there} in {there} and {hash_new} in {new}\nhint: the machines, kernels or versions that made the two disagree; keep both folders and report it",
+        there = .there.display(), new = .new.display()
+    )]
+    BitsBroken {
+        /// The cell.
+        key: Key,
+        /// The first file that differs, by name.
+        file: String,
+        /// The hash of the file that was there, shortened.
+        hash_there: String,
+        /// The hash of the new file, shortened.
+        hash_new: String,
+        /// The cell that was there.
+        there: PathBuf,
+        /// Where the new content is kept.
+        new: PathBuf,
+    },
+    /// The code that fills the cell failed.
+    #[error("{source}")]
+    Work {
+        /// The cell.
+        key: Key,
+        /// Its error.
+        source: Fault,
+    },
+    /// A line of a ledger before the last one cannot be read.
+    #[error("{file}:{line}: not a line of a ledger: {reason}\nhint: ledgers hold timings only; delete the line", file = .file.display())]
+    Ledger {
+        /// The ledger.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser said.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_path_buf(), source }
+    }
+
+    /// A full disk is a full disk, also when the code that fills the cell met it.
+    pub(super) fn from_fault(key: &Key, folder: &Path, source: Fault) -> Self {
+        match source.downcast::<io::Error>() {
+            Ok(e) if io_hint(&e).is_empty() => Self::Work { key: key.clone(), source: e },
+            Ok(e) => Self::io("write", folder, *e),
+            Err(source) => Self::Work { key: key.clone(), source },
+        }
+    }
+}
+
+fn io_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "\nhint: make room and run again; finished cells are kept"
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "\nhint: choose a folder that can be written with --out"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,119 @@
+//! One process at work in a run: its name, its temporary folder with a lock in it, its ledger.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{LedgerEntry, StoreError};
+use crate::clock;
+
+const PREFIX: &str = ".tmp-";
+const LOCK: &str = "lock";
+
+#[derive(Debug)]
+pub(super) struct Session {
+    /// `<pid>-<nonce>`.
+    id: String,
+    temporary: PathBuf,
+    counter: AtomicU64,
+    ledger_path: PathBuf,
+    ledger: Mutex<File>,
+    /// Held until the process ends, however it ends.
+    _lock: File,
+}
+
+impl Session {
+    pub(super) fn start(root: &Path) -> Result<Self, StoreError> {
+        let pid = std::process::id();
+        let mut nonce = clock::nonce();
+        // A rival that cleans may take a folder between its creation and its lock: try again.
+        for _ in 0..100 {
+            nonce = nonce.wrapping_add(1);
+            let id = format!("{pid}-{nonce:08x}");
+            let temporary = root.join(format!("{PREFIX}{id}"));
+            match fs::create_dir(&temporary) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(StoreError::io("create", &temporary, e)),
+            }
+            let lock_path = temporary.join(LOCK);
+            let lock = match File::create(&lock_path) {
+                Ok(lock) => lock,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => {
+                    let _ = fs::remove_dir_all(&temporary);
+                    return Err(StoreError::io("create", &lock_path, e));
+                }
+            };
+            // A file system without locks: work without; others then leave this folder alone.
+            let taken = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
+            if taken || !lock_path.exists() {
+                continue;
+            }
+            let ledger_path = root.join("ledger").join(format!("{id}.jsonl"));
+            let ledger = File::options().create_new(true).append(true).open(&ledger_path);
+            let ledger = match ledger {
+                Ok(ledger) => Mutex::new(ledger),
+                Err(e) => {
+                    let _ = fs::remove_dir_all(&temporary);
+                    return Err(StoreError::io("create", &ledger_path, e));
+                }
+            };
+            return Ok(Self { id, temporary, counter: AtomicU64::new(0), ledger_path, ledger, _lock: lock });
+        }
+        let busy = io::Error::new(io::ErrorKind::ResourceBusy, "other processes keep removing its temporary folder");
+        Err(StoreError::io("work in", root, busy))
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A new empty folder.
+    pub(super) fn folder(&self) -> Result<PathBuf, StoreError> {
+        let folder = self.temporary.join(self.counter.fetch_add(1, Ordering::Relaxed).to_string());
+        fs::create_dir(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
+        Ok(folder)
+    }
+
+    pub(super) fn record(&self, entry: &LedgerEntry) -> Result<(), StoreError> {
+        let failed = |e: io::Error| StoreError::io("write", &self.ledger_path, e);
+        let mut line = serde_json::to_vec(entry).map_err(|e| failed(e.into()))?;
+        line.push(b'\n');
+        // A thread that panicked while it held the ledger has written its line or not.
+        let mut ledger = self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        ledger.write_all(&line).map_err(failed)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// Removes the temporary folders of processes that are gone. Best effort: a folder that cannot be
+/// removed does no harm.
+pub(super) fn clean(root: &Path) {
+    let Ok(listing) = fs::read_dir(root) else { return };
+    for entry in listing.flatten() {
+        let path = entry.path();
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        if !ours || !path.is_dir() {
+            continue;
+        }
+        match File::options().write(true).open(path.join(LOCK)) {
+            // The lock is free, so its owner is dead; held while the folder goes.
+            Ok(lock) if lock.try_lock().is_ok() => {
+                let _ = fs::remove_dir_all(&path);
+            }
+            Ok(_) => {}
+            // Killed between the folder and its lock: empty. Or about to be locked: start() retries.
+            Err(_) => {
+                let _ = fs::remove_dir(&path);
+            }
+        }
+    }
+}
