@@ -95,6 +95,8 @@ impl Graph {
     }
 
     /// Pushes tangents (value, tangent) forward to `y`; `None` if `y` does not depend on them.
+    /// A tangent of a value that depends on another one is added to what arrives there, so that
+    /// this is the adjoint of [`Graph::vjp`].
     pub fn jvp(
         &mut self,
         y: Value,
@@ -104,28 +106,37 @@ impl Graph {
         let mut tangent: Vec<Option<Value>> = vec![None; n];
         for i in 0..n {
             let v = Value(i as u32);
-            if let Some(&(_, t)) = tangents.iter().find(|(of, _)| *of == v) {
-                tangent[i] = Some(t);
-                continue;
+            let mut sum = self.push_through(v, &tangent)?;
+            for &(_, t) in tangents.iter().filter(|(of, _)| *of == v) {
+                sum = Some(match sum {
+                    None => t,
+                    Some(s) => self.add(s, t)?,
+                });
             }
-            if let Node::Alias { of, .. } = self.nodes[i] {
-                if let Some(t) = tangent[of.index()] {
-                    let shape = self.shape(v).to_vec();
-                    let t = if self.shape(t) == shape { t } else { self.reshape(t, &shape)? };
-                    tangent[i] = Some(t);
-                }
-                continue;
-            }
-            if self.nodes[i].inputs().iter().all(|u| tangent[u.index()].is_none()) {
-                continue;
-            }
-            self.refuse_second_derivative(i)?;
-            if let Some((op, x)) = self.op_at(v) {
-                let dx: Vec<Option<Value>> = x.iter().map(|u| tangent[u.index()]).collect();
-                let at = self.applied(&x, v);
-                tangent[i] = op.jvp(self, at, &dx)?;
-            }
+            tangent[i] = sum;
         }
         Ok(tangent[y.index()])
+    }
+
+    /// The tangent that arrives at a node from its inputs.
+    fn push_through(
+        &mut self,
+        v: Value,
+        tangent: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        let i = v.index();
+        if self.nodes[i].inputs().iter().all(|u| tangent[u.index()].is_none()) {
+            return Ok(None);
+        }
+        if let Node::Alias { of, .. } = self.nodes[i] {
+            let Some(t) = tangent[of.index()] else { return Ok(None) };
+            let shape = self.shape(v).to_vec();
+            return if self.shape(t) == shape { Ok(Some(t)) } else { self.reshape(t, &shape).map(Some) };
+        }
+        self.refuse_second_derivative(i)?;
+        let Some((op, x)) = self.op_at(v) else { return Ok(None) };
+        let dx: Vec<Option<Value>> = x.iter().map(|u| tangent[u.index()]).collect();
+        let at = self.applied(&x, v);
+        op.jvp(self, at, &dx)
     }
 }

@@ -210,6 +210,24 @@ fn the_derivatives_of_a_whole_block_agree_with_finite_differences() {
     assert!((inner - numeric).abs() < 1e-8, "gradient {inner}, differences {numeric}");
 }
 
+#[test]
+fn tangents_of_values_that_depend_on_each_other_are_added_as_cotangents_are() {
+    // y = a b with a = 3 x, b = a + x: dy = b da + a db, where da moves b too.
+    let mut g = Graph::new();
+    let x = g.input("x", &[]);
+    let a = g.scale(x, 3.0).unwrap();
+    let b = g.add(a, x).unwrap();
+    let y = g.mul(a, b).unwrap();
+    let one = g.constant(Tensor::from_fn(&[], |_| 1.0));
+    let ten = g.constant(Tensor::from_fn(&[], |_| 10.0));
+    let pushed = g.jvp(y, &[(x, one), (a, ten), (b, ten)]).unwrap().unwrap();
+    let pulled = g.vjp(y, one, &[x, a, b]).unwrap();
+    let at = flyroom_tensor::Bindings64::default().with("x", &[2.0]);
+    let out = flyroom_tensor::evaluate_f64(&g, &at, &[pushed, pulled[0], pulled[1], pulled[2]]).unwrap();
+    // a = 6, b = 8; dy/da = b + a = 14, dy/db = 6, dy/dx = 3 * 14 + 6 = 48.
+    assert_eq!(out, [[48.0 + 140.0 + 60.0], [48.0], [14.0], [6.0]]);
+}
+
 /// Ways to break a derivative.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
