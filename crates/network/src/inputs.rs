@@ -64,6 +64,14 @@ impl Inputs {
         }
     }
 
+    /// Length of each vector; `None` for tokens.
+    pub fn vector_row_len(&self) -> Option<usize> {
+        match self {
+            Self::Vectors { width, .. } => Some(*width),
+            Self::Tokens { .. } => None,
+        }
+    }
+
     /// Tokens of input `i`; empty for vectors.
     pub fn token_row(&self, i: usize) -> &[u32] {
         match self {

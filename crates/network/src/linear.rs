@@ -5,14 +5,14 @@
 use crate::intervention::Row;
 use crate::network::record;
 use crate::patch::{self, Shape};
-use crate::runner::{Placed, group_key};
+use crate::runner::{Placed, check_bases, group_key};
 use crate::{Error, Inputs, Runner};
-use flyroom_tensor::{Bindings, Graph, Program, Value};
+use flyroom_tensor::{Bindings, Graph, Program, Tensor, Value, ops::Unary};
 use std::collections::BTreeMap;
 
 impl Runner<'_> {
     /// For each row the predicted change of the outputs, `[pos, d_vocab_out]` or `[d_out]`.
-    /// Edits of weights count as no change. `None` if no row acts on sites or edges.
+    /// The changes of several sites add up. Edits of weights count as no change. `None` if no row acts on sites or edges.
     pub fn first_order(&self, rows: &[Row]) -> Result<Option<Vec<Vec<f32>>>, Error> {
         let mut groups: BTreeMap<String, (Shape, Vec<Placed>)> = BTreeMap::new();
         for (i, row) in rows.iter().enumerate() {
@@ -28,6 +28,7 @@ impl Runner<'_> {
         let size = self.site("hook_logits")?.size();
         let mut out = vec![vec![0.0; size]; rows.len()];
         for (shape, members) in groups.values() {
+            check_bases(shape)?;
             for members in members.chunks(self.batch) {
                 let tangents = self.tangents(shape, members)?;
                 for (m, t) in members.iter().zip(tangents.chunks_exact(size.max(1))) {
@@ -52,14 +53,14 @@ impl Runner<'_> {
             }
         }
         for (i, (site, edit)) in shape.sites.iter().enumerate() {
-            let x = g.at(site)?;
+            let x = patch::present(&g, site)?;
             let before = now.get(site).map_or(x, |n| n.1);
             let after = patch::apply(&mut g, i, edit, before)?;
             now.insert(site.clone(), (x, after));
         }
         let mut tangents = vec![];
         for (x, after) in now.into_values() {
-            tangents.push((x, g.sub(after, x)?));
+            tangents.push((x, finite_difference(&mut g, after, x)?));
         }
         let Some(t) = g.jvp(logits, &tangents)? else {
             return Ok(vec![0.0; g.shape(logits).iter().product()]);
@@ -78,4 +79,17 @@ impl Runner<'_> {
         program.run(self.context(), &bindings)?;
         Ok(program.output(0).to_vec())
     }
+}
+
+/// after - x, and 0 where x is -infinity: a masked score has probability 0 and no slope.
+fn finite_difference(
+    g: &mut Graph,
+    after: Value,
+    x: Value,
+) -> Result<Value, flyroom_tensor::Error> {
+    let difference = g.sub(after, x)?;
+    let seen = g.unary(Unary::Shift(1e30), x)?;
+    let seen = g.relu(seen)?;
+    let zero = g.constant(Tensor::zeros(g.shape(x)));
+    g.select(seen, difference, zero)
 }

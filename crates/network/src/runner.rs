@@ -757,7 +757,7 @@ fn joined<'v>(parts: impl Iterator<Item = &'v Vec<f32>>) -> Vec<f32> {
 }
 
 /// Fails unless every subspace of a shape is given by an orthonormal basis.
-fn check_bases(shape: &Shape) -> Result<(), Error> {
+pub(crate) fn check_bases(shape: &Shape) -> Result<(), Error> {
     shape.sites.iter().try_for_each(|(site, edit)| match edit {
         Edit::Subspace(basis) => check_basis(site, basis),
         _ => Ok(()),

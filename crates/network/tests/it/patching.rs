@@ -378,6 +378,66 @@ fn gradients_agree_with_central_differences_of_the_f64_reference() {
 }
 
 #[test]
+fn first_order_predictions_are_exact_where_the_network_is_linear() {
+    let c = TransformerConfig {
+        attention_share: 0.0,
+        causal: false,
+        act_fn: Activation::Identity,
+        ..plain()
+    };
+    let net = network(Architecture::Transformer(c));
+    let inputs = inputs();
+    let runner = Runner::new(&net, &inputs, &Context::single()).unwrap();
+    let edge = |e: &str| Intervention::edges(vec![e.parse().unwrap()], from(4));
+    let rows = [
+        row(1, vec![]),
+        row(1, vec![edge("embed->m0")]),
+        // The one's change goes through the other's receiver.
+        row(1, vec![edge("embed->m0"), edge("m0->logits")]),
+        row(1, vec![on("blocks.0.hook_resid_pre[pos=1]", from(3))]),
+        row(1, vec![on("hook_embed", Operation::Add { input: 3, factor: 0.5 }), on("blocks.0.hook_mlp_out", Operation::Add { input: 2, factor: 1.0 })]),
+        row(1, vec![on("blocks.0.mlp.hook_post[unit=3]", Operation::Mean)]),
+    ];
+    let clean = runner.logits().unwrap();
+    let exact = runner.run(&rows).unwrap();
+    let predicted = runner.first_order(&rows).unwrap().unwrap();
+    for i in [0, 1, 3, 4, 5] {
+        let change: Vec<f32> = exact[i].iter().zip(clean.row(1)).map(|(a, b)| a - b).collect();
+        close(&predicted[i], &change, 1e-4, &format!("{:?}", rows[i]));
+        assert!(i == 0 || change.iter().any(|x| x.abs() > 0.01));
+    }
+    // An edge patched to a source is a constant: behind a patched m0 the exact run subtracts what
+    // m0 now writes. First order adds both changes, each at the clean run.
+    let parts = [row(1, vec![edge("embed->m0")]), row(1, vec![edge("m0->logits")])];
+    let parts = runner.first_order(&parts).unwrap().unwrap();
+    let sum: Vec<f32> = parts[0].iter().zip(&parts[1]).map(|(a, b)| a + b).collect();
+    close(&predicted[2], &sum, 1e-4, "two edges");
+    assert!(runner.first_order(&rows[..1]).unwrap().is_none());
+}
+
+#[test]
+fn first_order_predictions_of_scores_are_finite_under_a_mask() {
+    let net = network(Architecture::Transformer(plain()));
+    let inputs = inputs();
+    let runner = Runner::new(&net, &inputs, &Context::single()).unwrap();
+    let site = "blocks.0.attn.hook_attn_scores";
+    for operation in [from(2), Operation::Add { input: 2, factor: 1e-3 }, Operation::Mean] {
+        let rows = [row(1, vec![on(site, operation)])];
+        let predicted = runner.first_order(&rows).unwrap().unwrap();
+        assert!(predicted[0].iter().all(|x| x.is_finite()));
+    }
+    // A small step is what the derivative says.
+    let small = [row(1, vec![on(site, Operation::Add { input: 2, factor: 1e-3 })])];
+    let predicted = runner.first_order(&small).unwrap().unwrap();
+    let exact = runner.run(&small).unwrap();
+    let clean = runner.logits().unwrap();
+    for ((p, e), c) in predicted[0].iter().zip(&exact[0]).zip(clean.row(1)) {
+        assert!((p - (e - c)).abs() < 1e-4, "{p} against {}", e - c);
+    }
+    assert!(predicted[0].iter().any(|p| p.abs() > 2e-3), "the test saw no effect");
+}
+
+#[test]
 fn attribution_is_exact_patching_where_the_network_is_linear() {
     let c = TransformerConfig {
         attention_share: 0.0,
