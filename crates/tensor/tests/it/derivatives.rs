@@ -271,7 +271,7 @@ impl<O: Op> Op for Broken<O> {
         for (i, d) in out.iter_mut().enumerate() {
             let Some(right) = *d else { continue };
             *d = match self.1 {
-                Fault::Zeros => Some(g.constant(Tensor::zeros(&g.shape(right).to_vec()))),
+                Fault::Zeros => Some(g.constant(Tensor::zeros(g.shape(right)))),
                 Fault::Omits(operand) if operand == i => None,
                 Fault::Scaled => Some(g.scale(right, 0.99)?),
                 _ => Some(right),
@@ -316,7 +316,8 @@ fn a_broken_derivative_is_caught_and_the_message_names_operation_operand_and_ind
 
 #[test]
 fn every_fault_is_caught_in_every_family() {
-    let ops: Vec<(Box<dyn Fn(Fault) -> Result<(), flyroom_tensor::gradcheck::Failure>>, usize)> = vec![
+    type Check = Box<dyn Fn(Fault) -> Result<(), flyroom_tensor::gradcheck::Failure>>;
+    let ops: Vec<(Check, usize)> = vec![
         (Box::new(|f| {
             let e = Einsum::new("bi,io->bo", &[2, 3], &[3, 4]).unwrap();
             gradcheck(Broken(e, f), &reals(&[&[2, 3], &[3, 4]]))

@@ -145,7 +145,7 @@ proptest! {
         }).unwrap();
         prop_assert_eq!(&run(&renamed, &sites(&renamed), &cx, &data.bindings()), &wanted);
         let chosen = g.edited(&mut |g, _, v| {
-            let ones = g.constant(Tensor::from_fn(&g.shape(v).to_vec(), |_| 1.0));
+            let ones = g.constant(Tensor::from_fn(g.shape(v), |_| 1.0));
             g.select(ones, v, ones).map(Some)
         }).unwrap();
         prop_assert_eq!(&run(&chosen, &sites(&chosen), &cx, &data.bindings()), &wanted);
