@@ -34,12 +34,13 @@ use crate::simd::{LANES, Simd, Task, dispatch};
 use pack::{Buffers, with_buffers};
 use std::ops::Range;
 
-/// k is cut into blocks of this many: a block of one panel of b is 32 KiB.
-const BLOCK_K: usize = 256;
-/// Columns of b that are packed at once: 512 KiB with `BLOCK_K`.
-const BLOCK_COLS: usize = 512;
-/// Row tiles of a that are packed at once.
-const BLOCK_TILES: usize = 10;
+/// k is cut into equal blocks of at most this many: each further block reads and writes c again, a
+/// longer one leaves less of the second cache to the columns.
+const BLOCK_K: usize = 768;
+/// Values of b that are packed at once: 512 KiB, half of a second cache.
+const BLOCK_B: usize = 128 * 1024;
+/// Values of a that are packed at once, besides.
+const BLOCK_A: usize = 32 * 1024;
 
 /// c\[batch, m, n\] = sum over k of a b, by tables of element offsets: an element of a lies at the sum
 /// of its batch, m and k offsets, of b at batch, n and k, of c at batch, m and n.
@@ -122,6 +123,27 @@ fn vector_score(pairs: &[[usize; 2]]) -> f64 {
 
 /// Whether every (batch, m, n) has an element of c of its own.
 fn distinct(batch: &[[usize; 3]], m: &[[usize; 2]], n: &[[usize; 2]], least: usize) -> bool {
+    // The usual case, without looking at every element: one index inside the gaps of the next.
+    let mut axes = [
+        batch.iter().map(|x| x[2]).collect::<Vec<_>>(),
+        m.iter().map(|x| x[1]).collect(),
+        n.iter().map(|x| x[1]).collect(),
+    ]
+    .map(|mut x| {
+        x.sort_unstable();
+        let gap = x.windows(2).map(|w| w[1] - w[0]).min().unwrap_or(usize::MAX);
+        let span = x.last().map_or(0, |last| last - x[0]);
+        (gap, span)
+    });
+    axes.sort_unstable();
+    let mut reach = 0;
+    if axes.into_iter().all(|(gap, span)| {
+        let apart = gap > reach;
+        reach += span;
+        apart
+    }) {
+        return true;
+    }
     let mut seen = vec![0u64; least.div_ceil(64)];
     for b in batch {
         for m in m {
@@ -287,21 +309,20 @@ impl Task for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let mut buffers = with_buffers();
+        let k = self.plan.ks.len();
+        // At least one block, also of no k: c is written.
+        let blocks = k.div_ceil(BLOCK_K).max(1);
+        let tile_cols = S::TILE_VECTORS * LANES;
+        let block_cols = BLOCK_B / (k / blocks + 1) / tile_cols * tile_cols;
         for batch in self.batch.clone() {
             let mut col = self.cols.start;
             while col < self.cols.end {
-                let cols = col..(col + BLOCK_COLS).min(self.cols.end);
-                // At least one block, also of no k: c is written.
-                let mut k = 0;
-                loop {
-                    let ks = k..(k + BLOCK_K).min(self.plan.ks.len());
+                let cols = col..(col + block_cols).min(self.cols.end);
+                for block in 0..blocks {
+                    let ks = k * block / blocks..k * (block + 1) / blocks;
                     self.block::<S>(&mut buffers, batch, cols.clone(), ks);
-                    k += BLOCK_K;
-                    if k >= self.plan.ks.len() {
-                        break;
-                    }
                 }
-                col += BLOCK_COLS;
+                col += block_cols;
             }
         }
         buffers.give_back();
@@ -324,8 +345,10 @@ impl Part<'_> {
         let (tile_rows, tile_cols) = (S::TILE_ROWS, S::TILE_VECTORS * LANES);
         let panel_len = depth * tile_cols;
         let tile_len = depth * tile_rows;
+        let block_tiles =
+            (BLOCK_A / tile_len.max(1)).clamp(1, self.rows.len().div_ceil(tile_rows).max(1));
         let (packed_a, packed_b) =
-            buffers.get(BLOCK_TILES * tile_len, cols.len().div_ceil(tile_cols) * panel_len);
+            buffers.get(block_tiles * tile_len, cols.len().div_ceil(tile_cols) * panel_len);
         let (k_a, k_b) = (&plan.ks.x[ks.clone()], &plan.ks.y[ks.clone()]);
         let (k_a_run, k_b_run) = (&plan.ks.x_run[ks.clone()], &plan.ks.y_run[ks.clone()]);
         // Panels of b.
@@ -355,7 +378,7 @@ impl Part<'_> {
         // Tiles of a, some at a time, against all panels.
         let mut row = self.rows.start;
         while row < self.rows.end {
-            let rows_end = (row + BLOCK_TILES * tile_rows).min(self.rows.end);
+            let rows_end = (row + block_tiles * tile_rows).min(self.rows.end);
             let mut at = row;
             let mut index = 0;
             while at < rows_end {
@@ -379,21 +402,39 @@ impl Part<'_> {
             let mut col = cols.start;
             while col < cols.end {
                 let width = tile_cols.min(cols.end - col);
+                let runs = &plan.cols.y_run[col..col + width];
+                let mut whole = width % LANES == 0;
+                for v in 0..width / LANES {
+                    whole &= runs[v * LANES] >= LANES;
+                }
                 let mut at = row;
                 let mut index = 0;
                 while at < rows_end {
                     let height = tile_rows.min(rows_end - at);
-                    // SAFETY: both buffers were filled above; the elements of c belong to this part.
+                    let c = self.c.wrapping_add(c0);
+                    let next = at + tile_rows;
+                    let (next_rows, next_cols) = if next < rows_end {
+                        (next..(next + tile_rows).min(rows_end), col..col + width)
+                    } else {
+                        let next = col + width;
+                        let next_cols = next..(next + tile_cols).min(cols.end);
+                        (row..(row + tile_rows).min(rows_end), next_cols)
+                    };
+                    // Where the sums are long, the next tile's lines of c arrive meanwhile.
+                    if depth >= 48 {
+                        tile::prefetch_tile(c, &plan.rows.y[next_rows], &plan.cols.y[next_cols]);
+                    }
+                    // SAFETY: both buffers were filled above; these elements of c belong to this part.
                     unsafe {
                         tile::tile::<S>(tile::Tile {
                             depth,
                             first: ks.start == 0,
                             a: packed_a.add(index * tile_len),
                             b: packed_b.add(panel * panel_len),
-                            c: self.c.add(c0),
+                            c,
                             rows: &plan.rows.y[at..at + height],
                             cols: &plan.cols.y[col..col + width],
-                            cols_run: &plan.cols.y_run[col..col + width],
+                            whole,
                         });
                     }
                     at += tile_rows;

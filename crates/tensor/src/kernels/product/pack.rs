@@ -82,16 +82,20 @@ pub(super) unsafe fn pack<S: Simd>(
         let count = LANES.min(depth - k);
         if k_runs[k] >= count {
             // Neighbouring k are neighbours in memory: sixteen of them for each lane, transposed.
+            // Lanes past the last repeat it: what they write is never read.
             let mut rows = [S::zero(); LANES];
-            for lane in 0..width {
-                let from = base + lanes[lane] + ks[k];
-                // SAFETY: `count` elements from here are inside the slice.
-                unsafe {
-                    rows[lane] = if count == LANES {
-                        S::load_ptr(src.as_ptr().add(from))
-                    } else {
-                        S::load_part(src.get_unchecked(from..from + count), 0.0)
-                    };
+            if count == LANES {
+                for lane in 0..LANES {
+                    let from = base + lanes[lane.min(width - 1)] + ks[k];
+                    // SAFETY: sixteen elements from here are inside the slice.
+                    rows[lane] = unsafe { S::load_ptr(src.as_ptr().add(from)) };
+                }
+            } else {
+                for lane in 0..width {
+                    let from = base + lanes[lane] + ks[k];
+                    // SAFETY: `count` elements from here are inside the slice.
+                    let row = unsafe { src.get_unchecked(from..from + count) };
+                    rows[lane] = S::load_part(row, 0.0);
                 }
             }
             let columns = S::transpose(rows);

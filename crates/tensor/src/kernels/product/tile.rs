@@ -16,9 +16,10 @@ pub(super) struct Tile<'a> {
     pub(super) c: *mut f32,
     /// Offsets of the rows into c.
     pub(super) rows: &'a [usize],
-    /// Offsets of the columns into c, and how many follow one another in memory.
+    /// Offsets of the columns into c.
     pub(super) cols: &'a [usize],
-    pub(super) cols_run: &'a [usize],
+    /// Whether the columns are vectors of sixteen neighbours in memory.
+    pub(super) whole: bool,
 }
 
 /// Computes a tile of any height up to `S::TILE_ROWS` and any width up to `S::TILE_VECTORS`.
@@ -53,20 +54,25 @@ pub(super) unsafe fn tile<S: Simd>(t: Tile) {
 #[inline(always)]
 unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize>(t: Tile) {
     let mut acc = [[S::zero(); VECTORS]; ROWS];
+    // Columns that are not whole vectors of neighbours go through here.
+    let mut aside = [[[0.0f32; LANES]; VECTORS]; ROWS];
     // SAFETY: the caller's promise, for every access below.
     unsafe {
-        if t.first {
-            // The lines of c arrive while the sums are made.
-            for r in 0..ROWS {
-                let row = t.c.add(*t.rows.get_unchecked(r));
-                for v in 0..VECTORS {
-                    prefetch(row.add(*t.cols.get_unchecked(v * LANES)));
+        if !t.first {
+            if t.whole {
+                for r in 0..ROWS {
+                    let row = t.c.add(*t.rows.get_unchecked(r));
+                    for v in 0..VECTORS {
+                        let start = row.add(*t.cols.get_unchecked(v * LANES));
+                        acc[r][v] = S::load_ptr(start);
+                    }
                 }
-            }
-        } else {
-            for r in 0..ROWS {
-                for v in 0..VECTORS {
-                    acc[r][v] = read_c(&t, r, v);
+            } else {
+                exchange::<VECTORS>(&t, aside.as_flattened_mut().as_flattened_mut(), false);
+                for r in 0..ROWS {
+                    for v in 0..VECTORS {
+                        acc[r][v] = S::load(&aside[r][v]);
+                    }
                 }
             }
         }
@@ -85,57 +91,51 @@ unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize>(t: Tile) {
             a = a.add(ROWS);
             b = b.add(VECTORS * LANES);
         }
-        for r in 0..ROWS {
-            for v in 0..VECTORS {
-                write_c(&t, r, v, acc[r][v]);
+        if t.whole {
+            for r in 0..ROWS {
+                let row = t.c.add(*t.rows.get_unchecked(r));
+                for v in 0..VECTORS {
+                    acc[r][v].store_ptr(row.add(*t.cols.get_unchecked(v * LANES)));
+                }
+            }
+        } else {
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    acc[r][v].store(&mut aside[r][v]);
+                }
+            }
+            exchange::<VECTORS>(&t, aside.as_flattened_mut().as_flattened_mut(), true);
+        }
+    }
+}
+
+/// Copies the columns of a tile, wherever they lie, between c and rows of `VECTORS` vectors.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(never)]
+unsafe fn exchange<const VECTORS: usize>(t: &Tile, aside: &mut [f32], write: bool) {
+    for (&row, aside) in t.rows.iter().zip(aside.chunks_exact_mut(VECTORS * LANES)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row = t.c.add(row);
+            for (&col, x) in t.cols.iter().zip(aside) {
+                if write {
+                    *row.add(col) = *x;
+                } else {
+                    *x = *row.add(col);
+                }
             }
         }
     }
 }
 
-/// Vector `v` of row `r` of c.
+/// Asks for the lines of a tile of c.
 #[inline(always)]
-unsafe fn read_c<S: Simd>(t: &Tile, r: usize, v: usize) -> S {
-    let cols = v * LANES..((v + 1) * LANES).min(t.cols.len());
-    // SAFETY: the caller's promise.
-    unsafe {
-        let row = t.c.add(*t.rows.get_unchecked(r));
-        let start = row.add(*t.cols.get_unchecked(cols.start));
-        if *t.cols_run.get_unchecked(cols.start) >= cols.len() {
-            if cols.len() == LANES {
-                S::load_ptr(start)
-            } else {
-                S::load_part(std::slice::from_raw_parts(start, cols.len()), 0.0)
-            }
-        } else {
-            let mut x = [0.0; LANES];
-            for (x, &col) in x.iter_mut().zip(&t.cols[cols]) {
-                *x = *row.add(col);
-            }
-            S::load(&x)
-        }
-    }
-}
-
-/// Writes vector `v` of row `r` of c.
-#[inline(always)]
-unsafe fn write_c<S: Simd>(t: &Tile, r: usize, v: usize, x: S) {
-    let cols = v * LANES..((v + 1) * LANES).min(t.cols.len());
-    // SAFETY: the caller's promise.
-    unsafe {
-        let row = t.c.add(*t.rows.get_unchecked(r));
-        let start = row.add(*t.cols.get_unchecked(cols.start));
-        if *t.cols_run.get_unchecked(cols.start) >= cols.len() {
-            if cols.len() == LANES {
-                x.store_ptr(start);
-            } else {
-                x.store_part(std::slice::from_raw_parts_mut(start, cols.len()));
-            }
-        } else {
-            let x = x.to_array();
-            for (x, &col) in x.iter().zip(&t.cols[cols]) {
-                *row.add(col) = *x;
-            }
+pub(super) fn prefetch_tile(c: *const f32, rows: &[usize], cols: &[usize]) {
+    for &row in rows {
+        for group in cols.chunks(LANES) {
+            prefetch(c.wrapping_add(row + group[0]));
         }
     }
 }
