@@ -499,7 +499,7 @@ mod tests {
                     // Every other round is full of ties.
                     let score: Vec<f64> = (0..rows * cols)
                         .map(|_| {
-                            if round % 2 == 0 { draw.normal64() } else { draw.below(3) as f64 }
+                            if round & 1 == 0 { draw.normal64() } else { draw.below(3) as f64 }
                         })
                         .collect();
                     let sum = total(rows, cols, &score, &assign(rows, cols, &score));
