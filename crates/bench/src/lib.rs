@@ -15,16 +15,20 @@
 //! The library never prints, never reads the environment, and reads the clock in [`clock`] only;
 //! progress goes to an [`Observer`].
 
+pub mod board;
 pub mod canonical;
 pub mod clock;
 pub mod key;
 pub mod plan;
+pub mod report;
 pub mod schedule;
 pub mod statistics;
 pub mod store;
 
+pub use board::{Board, CellResult, Row, Verdict};
 pub use key::{BITS_EPOCH, CellSpec, Key};
 pub use plan::{Catalog, EntryInfo, Plan, PlanError};
+pub use report::ReportData;
 pub use schedule::{Observer, Outcome, Schedule};
 pub use store::{Cell, Store, StoreError};
 

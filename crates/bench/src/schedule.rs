@@ -160,6 +160,11 @@ impl<'a> Schedule<'a> {
         CellId(index)
     }
 
+    /// All cells, in the order in which they were added.
+    pub fn ids(&self) -> impl Iterator<Item = CellId> + use<> {
+        (0..self.nodes.len()).map(CellId)
+    }
+
     /// How many cells there are.
     pub fn len(&self) -> usize {
         self.nodes.len()

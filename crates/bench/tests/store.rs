@@ -71,7 +71,8 @@ fn the_same_key_with_other_content_is_bits_broken_and_keeps_both() {
     let run = run();
     put(&run.store, 0, "loss 0.5").unwrap();
     let error = put(&run.store, 0, "loss 0.6").unwrap_err();
-    let StoreError::BitsBroken { there, new, file, .. } = &error else { panic!("{error}") };
+    let StoreError::BitsBroken(broken) = &error else { panic!("{error}") };
+    let (there, new, file) = (&broken.there, &broken.new, &broken.file);
     assert_eq!(file, "curve.jsonl");
     assert_eq!(fs::read(there.join(file)).unwrap(), b"loss 0.5");
     assert_eq!(fs::read(new.join(file)).unwrap(), b"loss 0.6");

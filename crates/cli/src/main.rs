@@ -1,1 +1,22 @@
-fn main() {}
+//! The flyroom binary: one file for each command, words to stderr, data to stdout.
+//!
+//! Exit codes: 0 done, 1 the answer is no, 2 the command could not be carried out.
+
+mod args;
+mod command;
+mod output;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match command::run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(e) => {
+            output::error(&e);
+            ExitCode::from(2)
+        }
+    }
+}

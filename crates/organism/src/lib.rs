@@ -1,1 +1,40 @@
-//! flyroom-organism
+//! Model organisms: small networks whose truth is known, bred from a seed as often as wanted.
+//!
+//! | noun | file |
+//! |---|---|
+//! | [`Organism`], [`Entry`], parameters | `organism.rs` |
+//! | [`Task`]: inputs, partners, what counts | `task.rs` |
+//! | [`Truth`]: features, circuit, program | `truth.rs` |
+//! | [`Specimen`] on disk | `specimen.rs` |
+//! | training with checkpoints | `train.rs` |
+//! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
+
+pub mod composition;
+mod error;
+mod gauge;
+pub mod import;
+pub mod induction;
+mod induction_compiled;
+pub mod modadd_analytic;
+mod modular_addition;
+mod nulls;
+mod organism;
+mod registry;
+mod specimen;
+mod subject;
+pub mod superposition;
+mod task;
+pub mod tracr;
+pub mod train;
+mod truth;
+
+pub use error::Error;
+pub use gauge::Gauge;
+pub use organism::{
+    Entry, Organism, Parameters, Source, Standing, defaults_of, typed, with_defaults,
+};
+pub use registry::{find, registry};
+pub use specimen::{BITS_EPOCH, Bred, Spec, Specimen};
+pub use subject::Subject;
+pub use task::{Answers, Distance, Task};
+pub use truth::{ExamVariable, Feature, KnownEdge, Truth};

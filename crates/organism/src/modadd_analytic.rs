@@ -29,7 +29,7 @@ use crate::{
     Answers, Bred, Distance, Entry, Error, ExamVariable, Organism, Parameters, Source, Standing,
     Task, Truth,
 };
-use flyroom_explanation::Explanation;
+use flyroom_explanation::{Body, Code, Cosines, Explanation, Part, Term};
 use flyroom_network::{Activation, Architecture, Inputs, MlpConfig, Network, Runner, Selector};
 use flyroom_tensor::math::sin_cos_turns64;
 use flyroom_tensor::{Context, Stream, Tensor};
@@ -211,7 +211,7 @@ fn truth(recipe: &Recipe) -> Truth {
         source: Source::Compiled,
         standing: Standing::Exact,
         variables: planes(recipe),
-        explanation: explanation(),
+        explanation: (recipe.phases == Phases::Balanced).then(|| explanation(recipe)),
         ..Truth::nothing()
     }
 }
@@ -245,10 +245,34 @@ fn planes(recipe: &Recipe) -> Vec<ExamVariable> {
     all
 }
 
-/// [`Recipe::closed_form`] as an executable program over [`planes`]. `Body::Cosines` finds each operand
-/// as a token at a position of its own; here both are halves of one vector, so there is none yet.
-fn explanation() -> Option<Explanation> {
-    None
+/// [`Recipe::closed_form`] as an executable program over [`planes`].
+fn explanation(recipe: &Recipe) -> Explanation {
+    let p = recipe.modulus;
+    // One-hot inputs along unit vectors: |cos over 0..p|^2 = p / 2.
+    let norm = (2.0 / p as f64).sqrt() as f32;
+    let parts = recipe
+        .frequencies()
+        .flat_map(|f| [("a", f), ("b", f)])
+        .zip(planes(recipe))
+        .map(|((operand, f), plane)| {
+            let code = Code::Plane {
+                modulus: p as u32,
+                frequency: f as u32,
+                map: [[norm, 0.0], [0.0, norm]],
+                offset: [0.0; 2],
+            };
+            Part::new(format!("{operand} at frequency {f}"), plane.selector, code)
+        })
+        .collect();
+    let terms = recipe
+        .amplitudes()
+        .into_iter()
+        .map(|(f, amplitude)| Term { frequency: f as u32, amplitude: amplitude as f32, phase: 0.0 })
+        .collect();
+    let body = Body::Cosines(Cosines { modulus: p as u32, operands: [0, 1], terms });
+    let mut e = Explanation::new("a + b by cosines", parts, body);
+    e.method = Some("truth".into());
+    e
 }
 
 impl Analytic {

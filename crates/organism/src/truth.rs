@@ -61,7 +61,40 @@ pub struct ExamVariable {
     pub values: Vec<Vec<f32>>,
 }
 
+/// Order of computation of a site of the residual stream, or `None` elsewhere.
+fn depth(site: &str) -> Option<usize> {
+    match site {
+        "hook_embed" | "hook_pos_embed" => return Some(0),
+        "unembed.hook_in" => return Some(usize::MAX),
+        _ => {}
+    }
+    let (layer, hook) = site.strip_prefix("blocks.")?.split_once('.')?;
+    let layer: usize = layer.parse().ok()?;
+    match hook {
+        "hook_resid_pre" => Some(3 * layer),
+        "hook_attn_out" | "hook_resid_mid" => Some(3 * layer + 1),
+        "hook_mlp_out" => Some(3 * layer + 2),
+        "hook_resid_post" => Some(3 * layer + 3),
+        _ => None,
+    }
+}
+
 impl Truth {
+    /// Features that lie at a site: those written there, and in the residual stream also those
+    /// that were written before.
+    pub fn features_at(&self, site: &str) -> Vec<Feature> {
+        let stream = site.contains("resid") || site == "unembed.hook_in";
+        let here = |f: &Feature| {
+            f.site == site
+                || (stream && matches!((depth(&f.site), depth(site)), (Some(a), Some(b)) if a <= b))
+        };
+        self.features
+            .iter()
+            .filter(|f| here(f))
+            .map(|f| Feature { site: site.into(), ..f.clone() })
+            .collect()
+    }
+
     /// Nothing is known, or there is nothing to know.
     pub fn nothing() -> Self {
         Self {

@@ -455,12 +455,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// All positions and the columns that count.
+    /// The positions and columns that count for any input.
     pub fn new(subject: &Subject) -> Self {
         Self {
             sites: subject.runner.sites().cloned().collect(),
             reads: Reads {
-                positions: (0..subject.task.pos()).collect(),
+                positions: positions(subject),
                 columns: (0..subject.task.columns).collect(),
             },
         }
@@ -482,13 +482,20 @@ impl Stage {
     fn read(&self, subject: &Subject, input: usize, p: &Prediction) -> Option<Vec<f32>> {
         let y = p.output()?;
         let c = subject.task.columns;
-        let counted = subject
-            .task
-            .read_positions(input)
-            .flat_map(|p| y[p * c..(p + 1) * c].to_vec())
-            .collect();
+        let mut counted = vec![];
+        for (at, &p) in self.reads.positions.iter().enumerate() {
+            if subject.task.reads[input * subject.task.pos() + p] {
+                counted.extend_from_slice(&y[at * c..(at + 1) * c]);
+            }
+        }
         Some(subject.task.comparable(counted))
     }
+}
+
+/// Positions that count for at least one input.
+fn positions(subject: &Subject) -> Vec<usize> {
+    let pos = subject.task.pos();
+    (0..pos).filter(|p| subject.task.reads.iter().skip(*p).step_by(pos).any(|&r| r)).collect()
 }
 
 /// Numbers by which trivial predictors know a question: its input's tokens or values, its units,

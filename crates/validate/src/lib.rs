@@ -16,10 +16,12 @@ pub mod exam;
 mod null;
 pub mod parts;
 pub mod reconstruction;
+mod registry;
 mod trial;
 pub mod wiring;
 
 pub use effect::{EffectScore, FLOAT_FLOOR, FamilyScore, LEAKY, LEAST, NO_EFFECT, Observed, Stage};
 pub use error::Error;
-pub use null::{derangement, reassigned, reassigned_parts};
+pub use null::{derangement, misdescribed, reassigned, reassigned_parts};
+pub use registry::{METRICS, MetricEntry};
 pub use trial::{Bits, Card, ExamScore, HOLDS, NOTHING, NULL_DRAWS, Null, blame, hold, verdict};

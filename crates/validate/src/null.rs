@@ -4,6 +4,7 @@
 //! circuit, the places of a program's variables and the values of its codes. No draw keeps a part
 //! in its place. An explanation whose parts could as well be others scores no better than this.
 
+use flyroom_explanation::rasp::{Expr, Rule};
 use flyroom_explanation::{Body, Code, Explanation, Part};
 use flyroom_network::{Edge, EdgeTable, Receiver, Sender};
 use flyroom_tensor::random::Generator;
@@ -54,6 +55,30 @@ pub fn reassigned(e: &Explanation, table: Option<&EdgeTable>, g: &mut Generator)
             *edges = reassigned_edges(edges, table, g);
         }
         Body::Whole | Body::Snapshot => return None,
+    }
+    Some(out)
+}
+
+/// The explanation with its description changed and its parts left alone: the first selection of
+/// a program that compares is negated, a selection without comparison selects nothing; every
+/// cosine is turned by half a period. A control that must be
+/// blamed on `describe`; `None` for other bodies.
+pub fn misdescribed(e: &Explanation) -> Option<Explanation> {
+    let mut out = e.clone();
+    match &mut out.body {
+        Body::Rasp { program, .. } => {
+            let selection = program.variables.iter_mut().find_map(|v| match &mut v.expr {
+                Expr::Aggregate { select, .. } | Expr::SelectorWidth { select } => {
+                    Some(&mut select.rule)
+                }
+                _ => None,
+            })?;
+            *selection = Rule::Not(Box::new(selection.clone()));
+        }
+        Body::Cosines(c) => {
+            c.terms.iter_mut().for_each(|t| t.phase += std::f32::consts::PI);
+        }
+        _ => return None,
     }
     Some(out)
 }

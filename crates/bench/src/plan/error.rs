@@ -10,7 +10,7 @@ pub struct PlanError {
     /// The line, from 1.
     pub line: usize,
     /// What is wrong there.
-    pub problem: PlanProblem,
+    pub problem: Box<PlanProblem>,
     /// What to do about it.
     pub hint: Option<String>,
 }

@@ -140,7 +140,7 @@ impl Reader<'_> {
     }
 
     fn error(&self, at: usize, problem: PlanProblem, hint: Option<String>) -> PlanError {
-        PlanError { file: self.file.to_owned(), line: self.line(at), problem, hint }
+        PlanError { file: self.file.to_owned(), line: self.line(at), problem: Box::new(problem), hint }
     }
 }
 

@@ -58,24 +58,8 @@ pub enum StoreError {
         known: u32,
     },
     /// The same key with other content: the promise of this project is broken.
-    #[error(
-        "bits broken: cell {key} was computed twice with different results; `{file}` is {hash_there} in {there} and {hash_new} in {new}\nhint: the machines, kernels or versions that made the two disagree; keep both folders and report it",
-        there = .there.display(), new = .new.display()
-    )]
-    BitsBroken {
-        /// The cell.
-        key: Key,
-        /// The first file that differs, by name.
-        file: String,
-        /// The hash of the file that was there, shortened.
-        hash_there: String,
-        /// The hash of the new file, shortened.
-        hash_new: String,
-        /// The cell that was there.
-        there: PathBuf,
-        /// Where the new content is kept.
-        new: PathBuf,
-    },
+    #[error(transparent)]
+    BitsBroken(Box<BitsBroken>),
     /// The code that fills the cell failed.
     #[error("{source}")]
     Work {
@@ -94,6 +78,29 @@ pub enum StoreError {
         /// What the parser said.
         reason: String,
     },
+}
+
+/// Two contents of one key, both kept.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "bits broken: cell {key} was computed twice with different results; `{file}` is {hash_there} in {there} \
+     and {hash_new} in {new}\n\
+     hint: the machines, kernels or versions that made the two disagree; keep both folders and report it",
+    there = .there.display(), new = .new.display()
+)]
+pub struct BitsBroken {
+    /// The cell.
+    pub key: Key,
+    /// The first file that differs, by name.
+    pub file: String,
+    /// The hash of the file that was there, shortened.
+    pub hash_there: String,
+    /// The hash of the new file, shortened.
+    pub hash_new: String,
+    /// The cell that was there.
+    pub there: PathBuf,
+    /// Where the new content is kept.
+    pub new: PathBuf,
 }
 
 impl StoreError {

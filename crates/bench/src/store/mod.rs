@@ -43,7 +43,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 pub use cell::Cell;
-pub use error::StoreError;
+pub use error::{BitsBroken, StoreError};
 pub use ledger::{Event, LedgerEntry};
 
 use crate::key::{CellSpec, Key};
@@ -227,14 +227,14 @@ impl Store {
         if fs::create_dir_all(&broken).and_then(|()| fs::rename(folder, &kept)).is_err() {
             kept = PathBuf::from("(could not be kept)");
         }
-        StoreError::BitsBroken {
+        StoreError::BitsBroken(Box::new(BitsBroken {
             key: new.key.clone(),
             hash_there: hash(there),
             hash_new: hash(new),
             file,
             there: there.folder.clone(),
             new: kept,
-        }
+        }))
     }
 
     /// Adds a line to this process's ledger.

@@ -10,7 +10,7 @@ use super::{Covers, Cuts, Prediction, Scene, closed_target, cut, set_coordinates
 use crate::body::Cosines;
 use crate::part::{Code, Part, phasor};
 use crate::{Error, Value};
-use flyroom_network::{Operation, Row};
+use flyroom_network::{Operation, Row, Selector};
 use flyroom_tensor::math::sin_cos64;
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -44,7 +44,8 @@ impl<'a> Executor<'a> {
                     .collect()
             })
             .collect();
-        if let Some(o) = body.operands.iter().find(|&&o| o >= scene.inputs.pos()) {
+        let one_hot = one_hot(scene, body.modulus);
+        if let Some(o) = body.operands.iter().find(|&&o| !one_hot && o >= scene.inputs.pos()) {
             return Err(Error::Scene(format!(
                 "an operand at position {o} of inputs with {} tokens",
                 scene.inputs.pos()
@@ -72,6 +73,16 @@ impl<'a> Executor<'a> {
 
     /// Both residues of an input, or why it has none.
     fn operands(&self, input: usize) -> Result<Result<[i64; 2], String>, Error> {
+        if one_hot(self.scene, self.body.modulus) {
+            self.scene.check_input(input)?;
+            let x = self.scene.inputs.vector_row(input);
+            let hot = |x: &[f32]| x.iter().position(|&v| v == 1.0).map(|i| i as i64);
+            let (a, b) = x.split_at(x.len() / 2);
+            return Ok(match (hot(a), hot(b)) {
+                (Some(a), Some(b)) => Ok([a, b]),
+                _ => Err(format!("input {input} is not two one-hot codes")),
+            });
+        }
         let tokens = self.scene.tokens(input)?;
         let mut out = [0; 2];
         for (o, &pos) in out.iter_mut().zip(&self.body.operands) {
@@ -134,7 +145,11 @@ impl<'a> Executor<'a> {
                     .position(|t| t.frequency == *frequency);
                 let overlap = self.scene.overlap(a, touched)?;
                 for pos in overlap.positions {
-                    let operand = self.body.operands.iter().position(|&o| o == pos);
+                    let operand = if one_hot(self.scene, p) {
+                        half(&a.selector)
+                    } else {
+                        self.body.operands.iter().position(|&o| o == pos)
+                    };
                     // A plane that no operand is read from has no effect.
                     let (Some(term), Some(operand)) = (term, operand) else {
                         continue;
@@ -195,4 +210,21 @@ impl<'a> Executor<'a> {
         let one: Vec<f32> = reads.columns.iter().map(|&c| logit(c)).collect();
         Prediction::Output(one.repeat(reads.positions.len()))
     }
+}
+
+/// Whether inputs are vectors of two one-hot codes, a before b.
+fn one_hot(scene: &Scene, modulus: u32) -> bool {
+    scene.inputs.vector_row_len() == Some(2 * modulus as usize)
+}
+
+/// The operand in whose half of the input a plane lies, if it lies in one.
+fn half(selector: &Selector) -> Option<usize> {
+    let basis = selector.basis.as_ref()?;
+    let inside = |operand: usize| {
+        basis.iter().all(|q| {
+            let (a, b) = q.split_at(q.len() / 2);
+            [b, a][operand].iter().all(|x| x.abs() < 1e-6)
+        })
+    };
+    (0..2).find(|&o| inside(o))
 }

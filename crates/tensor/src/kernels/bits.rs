@@ -120,6 +120,8 @@ fn a_product_large_enough_for_threads_is_divided_without_a_trace() {
         check_product(1, 203, 150, 97, order);
         check_product(70, 48, 33, 20, order);
     }
+    // Several long blocks of k, whose sums go on from c.
+    check_product(1, 310, 430, 780, 0);
 }
 
 #[test]

@@ -1,0 +1,189 @@
+//! The board: what a run's numbers support.
+//!
+//! Three tables and never one composite: parts recovered, wiring recovered, effects predicted. Each
+//! row is one method on one organism by one metric, its score between its null and its oracle, with
+//! every seed shown. Whether a row is ranked is decided here and nowhere else (METRICS.md, The
+//! board), in this order; the first that holds wins:
+//!
+//! 1. no seed has a score: `n/a` or `untestable`, with the reason;
+//! 2. the whole model: `ceiling`;
+//! 3. a null is missing: `uncontrolled`;
+//! 4. a control of the instrument fails: `invalid`. Either the null's interval excludes what theory
+//!    says about it (this row), or an exact-truth oracle lies below a method of the same tier by
+//!    more than the interval of their paired difference (all rows of that organism, metric and
+//!    tier: the oracle is theirs as well). Both intervals are at 95 % for the whole board
+//!    (Bonferroni over the checks that are made), else a board of 100 rows would call itself broken
+//!    every time;
+//! 5. the mean score is under the mean null: `below null`;
+//! 6. the audit used the method's own interventions: `circular`;
+//! 7. the truth is reverse-engineered or contested: `claim`;
+//! 8. one specimen: `single`;
+//! 9. no oracle: `no truth`, ranked by the difference to the null;
+//! 10. else `ranked`, by the score.
+//!
+//! Ranks are within (table, organism, metric, tier). Everything is sorted, so that equal results
+//! give equal bytes of `board.json`, in whatever order they came.
+//!
+//! ```
+//! use flyroom_bench::board::{Board, CellResult, OracleKind, Status, Table};
+//! let result = |method, seed, score| {
+//!     CellResult::new(Table::Parts, "superposition-5-2", method, "mcc", seed, score)
+//!         .null(0.55)
+//!         .oracle(1.0, OracleKind::Truth)
+//! };
+//! let board = Board::from_results(vec![
+//!     result("topk", 0, 0.93), result("topk", 1, 0.95),
+//!     result("pca", 0, 0.50), result("pca", 1, 0.54),
+//! ]);
+//! assert_eq!(board.rows[0].method, "topk");
+//! assert_eq!((board.rows[0].status, board.rows[0].rank), (Status::Ranked, Some(1)));
+//! assert_eq!((board.rows[1].status, board.rows[1].rank), (Status::BelowNull, None));
+//! ```
+
+mod csv;
+mod judge;
+mod result;
+mod row;
+mod terminal;
+mod verdict;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use result::{Absent, CellResult, NullTheory, OracleKind, Source, Standing, Table, Tier};
+pub use row::{Row, SeedScore, Status};
+pub use verdict::{Grade, Verdict};
+
+use crate::canonical::{self, CanonicalError};
+
+/// Two scores nearer than this are equal: scores come from f32 networks.
+pub const FLOAT_FLOOR: f64 = 1e-6;
+
+/// The schema of `board.json`.
+pub const SCHEMA: u32 = 1;
+
+/// The ranking that a run supports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Board {
+    /// The schema of the file.
+    pub schema: u32,
+    /// All rows: by table, organism, primary metrics first, tier, then the best first.
+    pub rows: Vec<Row>,
+    /// What is wrong with the instrument; empty on a board that may be cited.
+    pub faults: Vec<String>,
+    /// Results that could not enter: the same seed twice, a score that is not finite.
+    pub refused: Vec<String>,
+}
+
+/// Mean rank of a method over the organisms of one construction route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteRank {
+    /// The table.
+    pub table: Table,
+    /// The metric.
+    pub metric: String,
+    /// The tier.
+    pub tier: Tier,
+    /// The construction route.
+    pub source: Source,
+    /// The method.
+    pub method: String,
+    /// Mean of its ranks.
+    pub mean_rank: f64,
+    /// On so many organisms.
+    pub organisms: usize,
+}
+
+impl Board {
+    /// Groups results into rows, judges and ranks them.
+    pub fn from_results(results: Vec<CellResult>) -> Self {
+        judge::board(results)
+    }
+
+    /// The bytes of `board.json`: equal for equal results.
+    ///
+    /// # Errors
+    /// If a number in a detail has no JSON.
+    pub fn to_json(&self) -> Result<String, CanonicalError> {
+        Ok(canonical::of(self)? + "\n")
+    }
+
+    /// Reads `board.json`.
+    ///
+    /// # Errors
+    /// If the text has another form.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// The rows as comma-separated values, one row a line (RFC 4180).
+    pub fn to_csv(&self) -> String {
+        csv::rows(self)
+    }
+
+    /// The three tables, the verdicts and what is wrong, as text of at most 100 columns.
+    pub fn to_text(&self) -> String {
+        terminal::board(self)
+    }
+
+    /// The rows of one table.
+    pub fn table(&self, table: Table) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.table == table)
+    }
+
+    /// One sentence for each method on each organism.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        verdict::all(self)
+    }
+
+    /// Ranks by construction route: a method that wins on compiled organisms only is not the best.
+    pub fn by_route(&self) -> Vec<RouteRank> {
+        let mut ranks: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+        for row in &self.rows {
+            if let Some(rank) = row.rank {
+                let route = (row.table, row.metric.clone(), row.tier, row.source, row.method.clone());
+                ranks.entry(route).or_default().push(rank);
+            }
+        }
+        let mut routes: Vec<RouteRank> = ranks
+            .into_iter()
+            .map(|((table, metric, tier, source, method), ranks)| RouteRank {
+                table,
+                metric,
+                tier,
+                source,
+                method,
+                mean_rank: ranks.iter().map(|r| f64::from(*r)).sum::<f64>() / ranks.len() as f64,
+                organisms: ranks.len(),
+            })
+            .collect();
+        let group = |r: &RouteRank| (r.table, r.metric.clone(), r.tier, r.source);
+        routes.sort_by(|a, b| {
+            group(a).cmp(&group(b)).then(a.mean_rank.total_cmp(&b.mean_rank)).then_with(|| a.method.cmp(&b.method))
+        });
+        routes
+    }
+}
+
+/// A larger score first; rows without one last.
+fn best_first(a: Option<f64>, b: Option<f64>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => b.total_cmp(&a),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    }
+}
+
+/// A number for people: three digits after the point, fewer where it is large.
+pub(crate) fn number(x: f64) -> String {
+    let text = match x.abs() {
+        size if !size.is_finite() => return "-".to_owned(),
+        size if size < 9.9995 => format!("{x:.3}"),
+        size if size < 999.95 => format!("{x:.1}"),
+        size if size < 1e7 => format!("{x:.0}"),
+        _ => format!("{x:.2e}"),
+    };
+    // -0.000 is 0.
+    if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') { text.replace('-', "") } else { text }
+}

@@ -1,0 +1,128 @@
+//! The board as text: three aligned tables of at most 100 columns, then the verdicts.
+
+use super::{Board, Row, Status, Table, Tier, number};
+
+/// The widest line.
+const WIDTH: usize = 100;
+/// Widest organism and method.
+const NAMES: [usize; 2] = [22, 19];
+/// Widest heading of the score.
+const HEADING: usize = 15;
+
+pub(super) fn board(board: &Board) -> String {
+    let mut text = String::new();
+    for table in Table::ALL {
+        let rows: Vec<&Row> = board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
+        text.push_str(&format!("{}\n", table.question()));
+        if rows.is_empty() {
+            text.push_str("  nothing here: no method of this run claims it\n\n");
+            continue;
+        }
+        let mut metrics: Vec<(bool, &str)> = rows.iter().map(|r| (!r.primary, r.metric.as_str())).collect();
+        metrics.sort_unstable();
+        metrics.dedup_by_key(|m| m.1);
+        for (_, metric) in metrics {
+            let of_metric: Vec<&Row> = rows.iter().copied().filter(|r| r.metric == metric).collect();
+            text.push_str(&grid(metric, &of_metric));
+        }
+        text.push('\n');
+    }
+    let verdicts = board.verdicts();
+    if !verdicts.is_empty() {
+        text.push_str("Verdicts\n");
+        for verdict in verdicts {
+            text.push_str(&wrap(&verdict.text));
+        }
+    }
+    for (heading, lines) in [("The board is invalid", &board.faults), ("Refused", &board.refused)] {
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{heading}\n"));
+            lines.iter().for_each(|line| text.push_str(&wrap(line)));
+        }
+    }
+    text
+}
+
+/// One metric's rows. The score column takes its interval, so `0.912 ± 0.034`.
+fn grid(metric: &str, rows: &[&Row]) -> String {
+    let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
+    let heading = unit.map_or_else(|| metric.to_owned(), |unit| format!("{metric} ({unit})"));
+    let heading = clip(&heading, HEADING);
+    let header = ["organism", "method", &heading, "null", "oracle", "seeds", "status"].map(str::to_owned);
+    let mut lines = vec![header];
+    let mut last = "";
+    for row in rows {
+        let organism = if row.organism == last { String::new() } else { row.organism.clone() };
+        last = &row.organism;
+        let tier = if row.tier == Tier::None { String::new() } else { format!(" ({})", row.tier.name()) };
+        let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
+        lines.push([
+            clip(&organism, NAMES[0]),
+            clip(&row.method, NAMES[1].saturating_sub(tier.len())) + &tier,
+            score(row),
+            optional(row.null),
+            optional(row.oracle),
+            row.seeds.iter().filter(|s| s.score.is_some()).count().to_string(),
+            match row.rank {
+                Some(rank) => format!("{}, {rank}", row.status.name()),
+                None => row.status.name().to_owned(),
+            },
+        ]);
+    }
+    let mut widths = [0; 7];
+    for line in &lines {
+        for (width, field) in widths.iter_mut().zip(line) {
+            *width = (*width).max(field.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for (n, line) in lines.iter().enumerate() {
+        let mut out = String::from(" ");
+        for (i, (field, width)) in line.iter().zip(widths).enumerate() {
+            // Names to the left, numbers to the right, so that points stand under points.
+            let numeric = (2..6).contains(&i);
+            out.push_str(&if numeric { format!(" {field:>width$} ") } else { format!(" {field:<width$} ") });
+        }
+        text.push_str(&clip(out.trim_end(), WIDTH));
+        text.push('\n');
+        if n == 0 {
+            let rule = widths.iter().map(|w| w + 2).sum::<usize>().saturating_sub(1);
+            text.push_str(&format!("  {}\n", "─".repeat(rule.min(WIDTH - 2))));
+        }
+    }
+    text
+}
+
+/// The score with the longer arm of its interval.
+fn score(row: &Row) -> String {
+    match (row.score, row.interval) {
+        (Some(score), Some([low, high])) => {
+            format!("{} ± {}", number(score), number((high - score).max(score - low)))
+        }
+        // Room for what is not there, so that the numbers stay under each other.
+        (Some(score), None) => format!("{}        ", number(score)),
+        (None, _) => "-        ".to_owned(),
+    }
+}
+
+fn clip(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Breaks at spaces; what follows is indented.
+fn wrap(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut line = String::from(" ");
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH && !line.trim().is_empty() {
+            lines.push(std::mem::replace(&mut line, "    ".to_owned()));
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines.into_iter().map(|line| line + "\n").collect()
+}

@@ -1,0 +1,208 @@
+//! A plan carried out: from its text to the board.
+
+use crate::Fault;
+use crate::board::{Board, CellResult};
+use crate::key::CellSpec;
+use crate::plan::{Catalog, EntryInfo, OrganismEntry, Plan};
+use crate::schedule::{CellId, Observer, Schedule};
+use crate::store::Store;
+use crate::work::{Bench, Labels, RESULTS};
+use flyroom_organism::Parameters;
+use flyroom_tensor::Context;
+use flyroom_validate::METRICS;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The plan of the main job.
+pub const FIRST_LOOK: &str = include_str!("../plans/first-look.toml");
+
+/// Version of trials and scores, raised when any of them changes.
+const SCORES: u32 = 1;
+
+/// Everything that a plan can name, from the three registries.
+pub fn catalog() -> Catalog {
+    let info = |name: &str, step: &str, parameters: Parameters| {
+        let parameters: Vec<(&str, Value)> =
+            parameters.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+        EntryInfo::new(name, step, &parameters)
+    };
+    let organisms = flyroom_organism::registry()
+        .iter()
+        .map(|o| info(o.entry().name, "organism", o.defaults()))
+        .collect();
+    let mut methods: Vec<EntryInfo> = flyroom_decompose::registry()
+        .iter()
+        .map(|m| {
+            let mut all = m.defaults();
+            all.insert(SITE.into(), Value::from("auto"));
+            info(m.entry().name, "decompose", all)
+        })
+        .collect();
+    methods.extend(
+        flyroom_describe::registry()
+            .iter()
+            .map(|m| info(m.entry().name, "describe", m.defaults())),
+    );
+    let metrics = METRICS.iter().map(|m| info(m.name, "metric", Parameters::new())).collect();
+    Catalog { organisms, methods, metrics }
+}
+
+/// Parameter of every decompose method in a plan: where it looks.
+const SITE: &str = "site";
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Finished {
+    /// The board that its results support.
+    pub board: Board,
+    /// Cells that failed or were skipped: (cell, reason).
+    pub failures: Vec<(String, String)>,
+}
+
+/// A plan as cells: results are read from those listed.
+pub struct Cells<'a> {
+    /// All cells.
+    pub schedule: Schedule<'a>,
+    /// Those that leave results for the board.
+    pub results: Vec<CellId>,
+}
+
+/// Lays a plan out as cells.
+pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
+    let catalog = catalog();
+    let mut schedule = Schedule::new();
+    let mut results = vec![];
+    // Specimens first: what trains longest starts first and the rest fills the gaps.
+    let mut bred: Vec<(&OrganismEntry, u64, CellId)> = vec![];
+    for entry in &plan.organisms {
+        let organism = flyroom_organism::find(&entry.name)?;
+        let parameters = filled(&catalog.organisms, "organism", &entry.name, &entry.set);
+        for seed in 0..entry.seeds {
+            let spec = CellSpec::new("specimen", &entry.name, organism.entry().version)
+                .parameters(parameters.clone())
+                .seed(seed);
+            let parameters: Parameters = parameters.clone().into_iter().collect();
+            let label = format!("breed {} / {seed}", entry.label);
+            let id = schedule.add(label, spec, &[], move |_, folder| {
+                bench.specimen(organism, &parameters, seed, folder)
+            });
+            bred.push((entry, seed, id));
+        }
+    }
+    for &(entry, seed, specimen) in &bred {
+        let organism = entry.label.clone();
+        let mut described: Vec<(String, CellId)> = vec![];
+        for m in plan.methods.iter().filter(|m| m.wants(entry)) {
+            for method_seed in 0..m.seeds {
+                let all = filled(&catalog.methods, &m.step, &m.name, &m.set);
+                let parameters = parameters_without_site(&all);
+                let method =
+                    if m.seeds > 1 { format!("{}/{method_seed}", m.label) } else { m.label.clone() };
+                let labels = Labels { organism: organism.clone(), method: method.clone() };
+                let name = format!("{method} on {organism} / {seed}");
+                if m.step == "decompose" {
+                    let d = flyroom_decompose::find(&m.name)?;
+                    let site = all.get(SITE).and_then(Value::as_str).unwrap_or("auto").to_owned();
+                    let spec = CellSpec::new("decomposition", &m.name, d.entry().version)
+                        .parameters(all)
+                        .seed(method_seed);
+                    let id = schedule.add(format!("decompose {name}"), spec, &[specimen], move |c, f| {
+                        bench.decomposition(d, &site, &parameters, method_seed, &c[0], f)
+                    });
+                    let spec = scored("parts", &labels);
+                    results.push(schedule.add(
+                        format!("parts {name}"),
+                        spec,
+                        &[specimen, id],
+                        move |c, f| bench.parts(&labels, &c[0], &c[1], f),
+                    ));
+                } else {
+                    let d = flyroom_describe::find(&m.name)?;
+                    let spec = CellSpec::new("explanation", &m.name, d.entry().version)
+                        .parameters(all)
+                        .seed(method_seed);
+                    let id = schedule.add(format!("describe {name}"), spec, &[specimen], move |c, f| {
+                        bench.explanation(d, &parameters, method_seed, &c[0], f)
+                    });
+                    described.push((method, id));
+                    if plan.wants_metric("faithfulness") || plan.wants_metric("edge-auroc") {
+                        let spec = scored("wiring", &labels);
+                        results.push(schedule.add(
+                            format!("wiring {name}"),
+                            spec,
+                            &[specimen, id],
+                            move |c, f| bench.wiring(&labels, &c[0], &c[1], f),
+                        ));
+                    }
+                }
+            }
+        }
+        if plan.wants_metric("effect-skill") {
+            let methods: Vec<String> = described.iter().map(|d| d.0.clone()).collect();
+            let spec = CellSpec::new("trial", "trial", SCORES)
+                .with("organism", organism.clone())
+                .with("methods", methods.clone());
+            let needs: Vec<CellId> =
+                std::iter::once(specimen).chain(described.iter().map(|d| d.1)).collect();
+            results.push(schedule.add(
+                format!("trial of {organism} / {seed}"),
+                spec,
+                &needs,
+                move |c, f| bench.trial(&organism, &methods, &c[0], &c[1..], f),
+            ));
+        }
+    }
+    Ok(Cells { schedule, results })
+}
+
+fn scored(kind: &str, labels: &Labels) -> CellSpec {
+    CellSpec::new(kind, kind, SCORES)
+        .with("organism", labels.organism.clone())
+        .with("method", labels.method.clone())
+}
+
+fn filled(
+    entries: &[EntryInfo],
+    step: &str,
+    name: &str,
+    set: &BTreeMap<String, Value>,
+) -> BTreeMap<String, Value> {
+    entries
+        .iter()
+        .find(|e| e.name == name && e.step == step)
+        .map_or_else(|| set.clone(), |e| e.fill(set))
+}
+
+fn parameters_without_site(all: &BTreeMap<String, Value>) -> Parameters {
+    all.iter().filter(|(n, _)| *n != SITE).map(|(n, v)| (n.clone(), v.clone())).collect()
+}
+
+/// Runs a plan in a folder, or goes on where it was stopped.
+pub fn run(
+    plan: &Plan,
+    root: &Path,
+    context: &Context,
+    workers: usize,
+    observer: &dyn Observer,
+) -> Result<Finished, Fault> {
+    let store = Store::open(root, plan)?;
+    let bench = Bench { root: root.to_path_buf(), context: context.clone() };
+    let cells = cells(plan, &bench)?;
+    let labels: Vec<String> =
+        cells.schedule.ids().map(|id| cells.schedule.label(id).to_owned()).collect();
+    let outcomes = cells.schedule.run(&store, workers, observer);
+    let mut found: Vec<CellResult> = vec![];
+    for id in &cells.results {
+        if let Some(cell) = outcomes[id.index()].cell() {
+            let all: Vec<CellResult> = cell.read_json(RESULTS)?;
+            found.extend(all.into_iter().filter(|r| plan.wants_metric(&r.metric)));
+        }
+    }
+    let failures = labels
+        .into_iter()
+        .zip(&outcomes)
+        .filter_map(|(label, o)| o.reason().map(|r| (label, r.to_owned())))
+        .collect();
+    Ok(Finished { board: Board::from_results(found), failures })
+}

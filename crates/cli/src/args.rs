@@ -1,0 +1,155 @@
+//! What can be written on the command line.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Model organisms for interpretability: breed them, take them apart, say how they work, and put
+/// what was said on trial.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Threads; changes no bit of any result [default: all cores].
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Instructions to use: auto, portable, avx2, avx512 or neon; changes no bit of any result.
+    #[arg(long, global = true, default_value = "auto", value_name = "KERNELS")]
+    pub kernels: String,
+    /// No progress and no remarks.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what there is: organisms, methods or metrics.
+    List {
+        /// Which registry.
+        what: Registry,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Breed specimens of an organism; goes on where it was stopped.
+    Breed {
+        /// Name of the organism (`flyroom list organisms`).
+        organism: String,
+        /// Seeds, end exclusive: 0..5, or one seed.
+        #[arg(long, default_value = "0..1")]
+        seeds: String,
+        /// Set a parameter: --set steps=2000.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Folder for the specimens.
+        #[arg(long, default_value = "specimens")]
+        out: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take activations of a specimen apart (step 1).
+    Decompose {
+        /// Folder of the specimen.
+        specimen: PathBuf,
+        /// Name of the method (`flyroom list methods`).
+        #[arg(long)]
+        method: String,
+        /// Site, as TransformerLens writes it [default: chosen by architecture].
+        #[arg(long)]
+        site: Option<String>,
+        /// Set a parameter.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Seed of the method.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Folder for the dictionary, in SAELens' form.
+        #[arg(long)]
+        out: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what the parts of a specimen do and how they are wired (step 2).
+    Describe {
+        /// Folder of the specimen.
+        specimen: PathBuf,
+        /// Name of the method (`flyroom list methods`).
+        #[arg(long)]
+        method: String,
+        /// Folder of a dictionary whose parts are to be described.
+        #[arg(long)]
+        parts: Option<PathBuf>,
+        /// Set a parameter.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Seed of the method.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// File for the explanation.
+        #[arg(long)]
+        out: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put an explanation or a dictionary on trial (step 3): prints and writes the card.
+    Validate {
+        /// Folder of the specimen, with its truth beside it.
+        specimen: PathBuf,
+        /// explanation.json, or the folder of a dictionary.
+        explanation: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a plan: breed, decompose, describe, validate, rank; goes on where it was stopped.
+    Run {
+        /// The plan in TOML [default: the embedded plan `first-look`].
+        plan: Option<PathBuf>,
+        /// Folder of the run [default: runs/NAME-OF-THE-PLAN].
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// The board as JSON instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a specimen, dictionary, explanation, card or run for people.
+    Show {
+        /// File or folder.
+        path: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring a network from a file, as a specimen.
+    Import {
+        /// Format (`flyroom import --help` lists them).
+        kind: String,
+        /// The file.
+        path: PathBuf,
+        /// Put a compiled network into a random gauge with this seed.
+        #[arg(long, value_name = "SEED")]
+        rotated: Option<u64>,
+        /// Folder for the specimens.
+        #[arg(long, default_value = "specimens")]
+        out: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The three registries.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Registry {
+    /// Organisms.
+    Organisms,
+    /// Methods of both steps.
+    Methods,
+    /// Metrics of the board.
+    Metrics,
+}

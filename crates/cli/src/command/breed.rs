@@ -1,0 +1,133 @@
+//! `flyroom breed`: specimens of an organism.
+
+use crate::args::Args;
+use crate::output;
+use anyhow::{Result, bail};
+use flyroom_organism::train::Nursery;
+use flyroom_organism::{Specimen, with_defaults};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// `a..b` (end exclusive) or one seed.
+pub fn seeds(text: &str) -> Result<std::ops::Range<u64>> {
+    let number = |s: &str| {
+        s.trim().parse::<u64>().map_err(|_| anyhow::anyhow!("--seeds {text}: write 0..5 or 3"))
+    };
+    let range = match text.split_once("..") {
+        Some((a, b)) => number(a)?..number(b)?,
+        None => number(text)?..number(text)? + 1,
+    };
+    if range.is_empty() {
+        bail!("--seeds {text}: the end is exclusive, so this is no seed");
+    }
+    Ok(range)
+}
+
+pub fn run(
+    args: &Args,
+    organism: &str,
+    seed_range: &str,
+    set: &[String],
+    out: &Path,
+    as_json: bool,
+) -> Result<bool> {
+    let organism = flyroom_organism::find(organism)?;
+    let parameters = with_defaults(organism, &super::settings(set)?)?;
+    let cx = args.context()?;
+    let mut bred: Vec<Value> = vec![];
+    for seed in seeds(seed_range)? {
+        let label = format!("{}-{seed}", organism.entry().name);
+        let dir = out.join(&label);
+        let there = dir.join("specimen.json").exists();
+        let found = if there { Some(Specimen::read(&dir)?) } else { None };
+        let specimen = match found {
+            Some(s) if s.spec.parameters == parameters && s.spec.version == organism.entry().version => {
+                output::say(args.quiet, &format!("{} is there already", dir.display()));
+                s
+            }
+            Some(_) => bail!(
+                "{} holds a specimen with other parameters; hint: choose another folder with --out",
+                dir.display()
+            ),
+            None => {
+                let bar = progress_bar(args, &label);
+                let nursery = Nursery {
+                    checkpoints: Some(dir.join("checkpoints")),
+                    every: 500,
+                    progress: &|step, steps| {
+                        bar.set_length(steps as u64);
+                        bar.set_position(step as u64);
+                        true
+                    },
+                };
+                let result = organism.breed(&parameters, seed, &cx, &nursery)?;
+                bar.finish_and_clear();
+                let metrics = organism.measure(&parameters, &result.network, &cx)?;
+                let (specimen, truth) =
+                    Specimen::new(organism, &parameters, seed, result, metrics);
+                truth.write(&specimen.truth_path(&dir))?;
+                specimen.write(&dir)?;
+                let _ = std::fs::remove_dir_all(dir.join("checkpoints"));
+                specimen
+            }
+        };
+        bred.push(summary(&specimen, &dir));
+    }
+    print(&bred, as_json)
+}
+
+/// What is printed of a specimen.
+pub fn summary(s: &Specimen, dir: &Path) -> Value {
+    json!({
+        "organism": s.spec.organism,
+        "seed": s.spec.seed,
+        "id": s.id(),
+        "weights": s.spec.weights,
+        "path": dir,
+        "metrics": s.spec.metrics,
+    })
+}
+
+/// Specimens as JSON or as a table.
+pub fn print(bred: &[Value], as_json: bool) -> Result<bool> {
+    if as_json {
+        output::json(&bred)?;
+        return Ok(true);
+    }
+    let rows: Vec<Vec<String>> = bred
+        .iter()
+        .map(|v| {
+            let numbers: Vec<String> = v["metrics"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter_map(|(k, v)| match v {
+                    Value::Number(n) => Some(format!("{k} {}", output::number(n.as_f64()?))),
+                    Value::Bool(b) => Some(format!("{k} {b}")),
+                    Value::String(s) => Some(format!("{k} {s}")),
+                    _ => None,
+                })
+                .collect();
+            vec![
+                v["path"].as_str().unwrap_or("").to_owned(),
+                v["id"].as_str().unwrap_or("").chars().take(12).collect(),
+                numbers.join(", "),
+            ]
+        })
+        .collect();
+    output::data(&output::table(&["specimen", "id", "measured"], &rows));
+    Ok(true)
+}
+
+/// A bar for the steps of one seed; hidden where nobody watches.
+fn progress_bar(args: &Args, label: &str) -> ProgressBar {
+    if !output::watched(args.quiet) {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} steps  {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(0).with_style(style);
+    bar.set_prefix(label.to_owned());
+    bar
+}

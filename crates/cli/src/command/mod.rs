@@ -1,0 +1,92 @@
+//! The commands, one file each.
+
+mod breed;
+mod decompose;
+mod describe;
+mod import;
+mod list;
+mod run;
+mod show;
+mod validate;
+
+use crate::args::{Args, Command};
+use anyhow::{Context as _, Result, bail};
+use flyroom_organism::{Parameters, Specimen, Task};
+use flyroom_tensor::{Context, Kernels};
+use serde_json::Value;
+use std::path::Path;
+
+/// Carries out a command; false is the answer no.
+pub fn run(args: &Args) -> Result<bool> {
+    match &args.command {
+        Command::List { what, json } => list::run(*what, *json),
+        Command::Breed { organism, seeds, set, out, json } => {
+            breed::run(args, organism, seeds, set, out, *json)
+        }
+        Command::Decompose { specimen, method, site, set, seed, out, json } => {
+            decompose::run(args, specimen, method, site.as_deref(), set, *seed, out, *json)
+        }
+        Command::Describe { specimen, method, parts, set, seed, out, json } => {
+            describe::run(args, specimen, method, parts.as_deref(), set, *seed, out, *json)
+        }
+        Command::Validate { specimen, explanation, json } => {
+            validate::run(args, specimen, explanation, *json)
+        }
+        Command::Run { plan, out, json } => run::run(args, plan.as_deref(), out.as_deref(), *json),
+        Command::Show { path, json } => show::run(path, *json),
+        Command::Import { kind, path, rotated, out, json } => {
+            import::run(args, kind, path, *rotated, out, *json)
+        }
+    }
+}
+
+impl Args {
+    /// Threads to use.
+    pub fn threads(&self) -> Result<usize> {
+        match self.threads {
+            Some(0) => bail!("--threads 0: at least one thread is needed"),
+            Some(n) => Ok(n),
+            None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        }
+    }
+
+    fn kernels(&self) -> Result<Kernels> {
+        self.kernels.parse::<Kernels>().with_context(|| format!("--kernels {}", self.kernels))
+    }
+
+    /// One network at a time on all threads.
+    pub fn context(&self) -> Result<Context> {
+        Ok(Context::new(self.kernels()?, self.threads()?))
+    }
+
+    /// Many cells at a time, each on one thread.
+    pub fn cell_context(&self) -> Result<Context> {
+        Ok(Context::new(self.kernels()?, 1))
+    }
+}
+
+/// `key=value` pairs; values are TOML-like: numbers, true, false, else text.
+pub fn settings(set: &[String]) -> Result<Parameters> {
+    let mut out = Parameters::new();
+    for s in set {
+        let Some((key, value)) = s.split_once('=') else {
+            bail!("--set {s}: write KEY=VALUE");
+        };
+        let value = serde_json::from_str::<Value>(value)
+            .ok()
+            .filter(|v| v.is_number() || v.is_boolean())
+            .unwrap_or_else(|| Value::from(value));
+        if out.insert(key.trim().into(), value).is_some() {
+            bail!("--set {key}: given twice");
+        }
+    }
+    Ok(out)
+}
+
+/// A specimen from its folder, with its task.
+pub fn specimen(dir: &Path) -> Result<(Specimen, Task)> {
+    let specimen = Specimen::read(dir)?;
+    let organism = flyroom_organism::find(&specimen.spec.organism)?;
+    let task = organism.task(&specimen.spec.parameters, None)?;
+    Ok((specimen, task))
+}

@@ -1,0 +1,98 @@
+//! `flyroom run`: a plan, from breeding to the board.
+
+use crate::args::Args;
+use crate::output;
+use anyhow::{Context as _, Result};
+use flyroom_bench::run::{FIRST_LOOK, catalog, run as carry_out};
+use flyroom_bench::{Observer, Plan};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+struct Bar {
+    bar: ProgressBar,
+    working: Mutex<Vec<String>>,
+    quiet: bool,
+}
+
+impl Bar {
+    fn new(args: &Args) -> Self {
+        let bar = if output::watched(args.quiet) {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(0).with_style(style)
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar, working: Mutex::default(), quiet: args.quiet }
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Vec<String>)) {
+        let mut working = self.working.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut working);
+        self.bar.set_message(working.join(", "));
+    }
+}
+
+impl Observer for Bar {
+    fn total(&self, cells: usize) {
+        self.bar.set_length(cells as u64);
+    }
+
+    fn started(&self, cell: &str) {
+        self.show(|w| w.push(cell.to_owned()));
+    }
+
+    fn finished(&self, cell: &str, _found: bool) {
+        self.show(|w| w.retain(|c| c != cell));
+        self.bar.inc(1);
+    }
+
+    fn failed(&self, cell: &str, reason: &str) {
+        self.show(|w| w.retain(|c| c != cell));
+        self.bar.suspend(|| output::say(self.quiet, &format!("failed: {cell}: {reason}")));
+        self.bar.inc(1);
+    }
+
+    fn skipped(&self, cell: &str, reason: &str) {
+        self.bar.suspend(|| output::say(self.quiet, &format!("skipped: {cell}: {reason}")));
+        self.bar.inc(1);
+    }
+}
+
+pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) -> Result<bool> {
+    let (text, file) = match plan {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{}", path.display()))?;
+            (text, path.display().to_string())
+        }
+        None => (FIRST_LOOK.to_owned(), "first-look".to_owned()),
+    };
+    let plan = Plan::parse(&text, &file, &catalog())?;
+    let root = out.map_or_else(|| PathBuf::from("runs").join(&plan.name), Path::to_path_buf);
+    let bar = Bar::new(args);
+    let finished = carry_out(&plan, &root, &args.cell_context()?, args.threads()?, &bar)
+        .map_err(|e| anyhow::anyhow!("{e}"))?;
+    bar.bar.finish_and_clear();
+    let board = finished.board.to_json()?;
+    flyroom_network::write_whole(&root.join("board.json"), board.as_bytes())?;
+    flyroom_network::write_whole(&root.join("board.csv"), finished.board.to_csv().as_bytes())?;
+    if as_json {
+        output::data(&board);
+    } else {
+        output::data(&finished.board.to_text());
+    }
+    for (cell, reason) in &finished.failures {
+        output::say(args.quiet, &format!("failed: {cell}: {reason}"));
+    }
+    output::say(args.quiet, &format!("run: {}", root.display()));
+    if finished.failures.is_empty() {
+        Ok(true)
+    } else {
+        anyhow::bail!(
+            "{} cells failed, all others are on the board; hint: run the same command again after mending the cause",
+            finished.failures.len()
+        )
+    }
+}

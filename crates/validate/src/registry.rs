@@ -1,0 +1,64 @@
+//! All metrics of the board, one line each.
+
+use serde::Serialize;
+
+/// What the registry says about a metric.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct MetricEntry {
+    /// Its name on the board.
+    pub name: &'static str,
+    /// The table that it belongs to.
+    pub table: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// What chance reaches.
+    pub null: &'static str,
+    /// What the truth reaches.
+    pub oracle: &'static str,
+}
+
+/// Every metric, in the order of the docs.
+pub const METRICS: &[MetricEntry] = &[
+    MetricEntry {
+        name: "mcc",
+        table: "parts",
+        summary: "mean |cosine| of features with the latents assigned to them one to one",
+        null: "random dictionaries of the same size",
+        oracle: "the true directions: 1",
+    },
+    MetricEntry {
+        name: "f1",
+        table: "parts",
+        summary: "F1 of pairs with |cosine| above .95",
+        null: "random dictionaries of the same size",
+        oracle: "the true directions: 1",
+    },
+    MetricEntry {
+        name: "variance-explained",
+        table: "parts",
+        summary: "1 - sum |x - x^|^2 / sum |x - mean|^2; never ranked alone",
+        null: "random dictionaries of the same size and encoder, best scale",
+        oracle: "the identity: 1",
+    },
+    MetricEntry {
+        name: "edge-auroc",
+        table: "wiring",
+        summary: "area under the ROC of edge scores against the true edges, ties averaged",
+        null: "random scores: .5",
+        oracle: "the true edges: 1",
+    },
+    MetricEntry {
+        name: "faithfulness",
+        table: "wiring",
+        summary: "share of the answer that the circuit alone carries, all else resampled",
+        null: "random unions of paths, matched on edges per (layer, kind)",
+        oracle: "the whole network: 1",
+    },
+    MetricEntry {
+        name: "effect-skill",
+        table: "effects",
+        summary: "how far effects of held-out interventions are predicted, above the best trivial predictor",
+        null: "the explanation with its parts reassigned at random, 200 draws",
+        oracle: "the true program, or the whole network in the open tier",
+    },
+];
