@@ -1,0 +1,177 @@
+//! Figures: plain data that draws itself as SVG.
+//!
+//! A figure is data and not a picture, so that it is kept in a cell as JSON, compared in a test,
+//! and drawn again when the page changes. Each has a title and a caption that says how to read it.
+
+mod bar_chart;
+mod circuit_graph;
+mod decoder_plot;
+mod heatmap;
+mod line_chart;
+
+use serde::{Deserialize, Serialize};
+
+pub use bar_chart::{BarChart, BarSeries};
+pub use circuit_graph::{CircuitEdge, CircuitGraph, CircuitNode, EdgeMark};
+pub use decoder_plot::{DecoderPlot, Vector};
+pub use heatmap::Heatmap;
+pub use line_chart::{Level, LineChart, Series};
+
+use super::svg::{Axis, at, clip, escape, label};
+
+/// Series beyond this many repeat their colours.
+const COLOURS: usize = 6;
+
+/// One figure of a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Figure {
+    /// Values over steps.
+    LineChart(LineChart),
+    /// Senders and receivers in layers.
+    CircuitGraph(CircuitGraph),
+    /// Directions in a plane against the true ones.
+    DecoderPlot(DecoderPlot),
+    /// A matrix.
+    Heatmap(Heatmap),
+    /// A value for each of a list.
+    BarChart(BarChart),
+}
+
+impl Figure {
+    /// The title.
+    pub fn title(&self) -> &str {
+        match self {
+            Self::LineChart(f) => &f.title,
+            Self::CircuitGraph(f) => &f.title,
+            Self::DecoderPlot(f) => &f.title,
+            Self::Heatmap(f) => &f.title,
+            Self::BarChart(f) => &f.title,
+        }
+    }
+
+    /// How to read it.
+    pub fn caption(&self) -> &str {
+        match self {
+            Self::LineChart(f) => &f.caption,
+            Self::CircuitGraph(f) => &f.caption,
+            Self::DecoderPlot(f) => &f.caption,
+            Self::Heatmap(f) => &f.caption,
+            Self::BarChart(f) => &f.caption,
+        }
+    }
+
+    /// The drawing; its colours are classes of the page's style sheet.
+    pub fn svg(&self) -> String {
+        let ([width, height], body) = match self {
+            Self::LineChart(f) => f.draw(),
+            Self::CircuitGraph(f) => f.draw(),
+            Self::DecoderPlot(f) => f.draw(),
+            Self::Heatmap(f) => f.draw(),
+            Self::BarChart(f) => f.draw(),
+        };
+        // A small drawing is not blown up; a wide one scrolls in its box rather than shrink its letters.
+        let least = if width > 500.0 { format!("min-width:{}px;", at(width * 0.9)) } else { String::new() };
+        let most = at(width * 1.2);
+        format!(
+            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" style=\"{least}max-width:{most}px\">{body}</svg>",
+            at(width),
+            at(height),
+            escape(self.title())
+        )
+    }
+
+    pub(super) fn to_html(&self, number: usize) -> String {
+        let legend = match self {
+            Self::LineChart(f) => f.legend(),
+            Self::BarChart(f) => f.legend(),
+            Self::CircuitGraph(f) => f.legend(),
+            Self::DecoderPlot(_) => decoder_plot::legend(),
+            Self::Heatmap(_) => String::new(),
+        };
+        format!(
+            "<figure>\n<h3>{}</h3>\n{legend}<div class=\"scroll\">{}</div>\n<figcaption><b>Figure {number}.</b> {}</figcaption>\n</figure>\n",
+            escape(self.title()),
+            self.svg(),
+            escape(self.caption())
+        )
+    }
+}
+
+/// Names with their marks, above a drawing: `mark` is the inner drawing of a 22 x 10 box.
+fn legend(items: &[(String, String)]) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let items: Vec<String> = items
+        .iter()
+        .map(|(mark, name)| {
+            format!("<li><svg class=\"key\" width=\"22\" height=\"10\" viewBox=\"0 0 22 10\" aria-hidden=\"true\">{mark}</svg>{}</li>", escape(name))
+        })
+        .collect();
+    format!("<ul class=\"key\">{}</ul>\n", items.join(""))
+}
+
+/// The frame that charts share: a plot area with grid lines, ticks and names of axes.
+struct Frame {
+    x: Axis,
+    y: Axis,
+}
+
+impl Frame {
+    const SIZE: [f64; 2] = [480.0, 280.0];
+    const LEFT: f64 = 50.0;
+    const RIGHT: f64 = 462.0;
+    const TOP: f64 = 24.0;
+    const BOTTOM: f64 = 238.0;
+
+    fn y_axis(values: impl Iterator<Item = f64>, log: bool) -> Axis {
+        Axis::new(values, log, Self::BOTTOM, Self::TOP)
+    }
+
+    /// Grid, ticks and names; `x_ticks` are given where they are names and not numbers.
+    fn draw(&self, x_label: &str, y_label: &str, x_ticks: Option<&[(f64, String)]>) -> String {
+        let mut text = String::new();
+        for tick in &self.y.ticks {
+            let Some(y) = self.y.place(*tick) else { continue };
+            text.push_str(&format!(
+                "<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{y}\" y2=\"{y}\"/>",
+                at(Self::LEFT),
+                at(Self::RIGHT),
+                y = at(y)
+            ));
+            text.push_str(&format!(
+                "<text class=\"tick\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+                at(Self::LEFT - 7.0),
+                at(y + 4.0),
+                label(*tick)
+            ));
+        }
+        let numbers: Vec<(f64, String)>;
+        let ticks = match x_ticks {
+            Some(ticks) => ticks,
+            None => {
+                let place = |t: &f64| Some((self.x.place(*t)?, label(*t)));
+                numbers = self.x.ticks.iter().filter_map(place).collect();
+                &numbers
+            }
+        };
+        for (x, name) in ticks {
+            text.push_str(&format!(
+                "<text class=\"tick\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                at(*x),
+                at(Self::BOTTOM + 16.0),
+                escape(name)
+            ));
+        }
+        text.push_str(&format!(
+            "<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
+             <text class=\"axis\" x=\"4\" y=\"13\">{}</text>",
+            at(Self::RIGHT),
+            at(Self::BOTTOM + 35.0),
+            escape(x_label),
+            escape(y_label)
+        ));
+        text
+    }
+}

@@ -1,0 +1,188 @@
+//! The report: a board and its figures as one page that needs nothing else.
+//!
+//! `report.html` holds its style and its drawings and asks for no other file, so it can be mailed,
+//! archived beside the run and read in ten years. It has no script. The page is a pure function of
+//! [`ReportData`]: equal data give equal bytes, and no date is printed.
+//!
+//! Verdicts come first, because they are what a reader came for; then the three tables, each score
+//! drawn between its null and its oracle with every seed as a dot; then the figures, each with a
+//! caption that says how to read it.
+//!
+//! ```
+//! use flyroom_bench::report::{Figure, LineChart, ReportData, Series};
+//! use flyroom_bench::Board;
+//! let data = ReportData {
+//!     title: "first-look".into(),
+//!     plan: "name = \"first-look\"".into(),
+//!     board: Board::from_results(Vec::new()),
+//!     verdicts: Vec::new(),
+//!     figures: vec![Figure::LineChart(LineChart {
+//!         title: "Learning".into(),
+//!         caption: "Lower is better.".into(),
+//!         series: vec![Series { name: "seed 0".into(), points: vec![[0.0, 1.0], [10.0, 0.1]], dashed: false }],
+//!         ..LineChart::default()
+//!     })],
+//!     provenance: vec![("engine".into(), "0.1.0".into())],
+//! };
+//! let page = data.to_html();
+//! assert!(page.starts_with("<!doctype html>") && page.contains("<svg"));
+//! assert!(!page.contains("http"));
+//! ```
+
+mod figure;
+mod svg;
+mod table;
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+pub use figure::{
+    BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure, Heatmap, Level,
+    LineChart, Series, Vector,
+};
+
+use crate::board::{Board, Table, Verdict};
+use svg::escape;
+
+const STYLE: &str = include_str!("style.css");
+
+/// Everything that a page is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportData {
+    /// The name of the plan.
+    pub title: String,
+    /// The plan as it was written.
+    pub plan: String,
+    /// The board.
+    pub board: Board,
+    /// The verdicts, in the order in which they are printed.
+    pub verdicts: Vec<Verdict>,
+    /// The figures, in the order in which they are printed.
+    pub figures: Vec<Figure>,
+    /// What made the run: name and value, in order. No dates and no machine: the page is citable.
+    pub provenance: Vec<(String, String)>,
+}
+
+impl ReportData {
+    /// The whole page.
+    pub fn to_html(&self) -> String {
+        let mut page = String::new();
+        let title = escape(&self.title);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            page,
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>{title} · flyroom</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <header>\n<p class=\"kicker\">flyroom report</p>\n<h1>{title}</h1>\n{}</header>\n",
+            self.summary()
+        );
+        page.push_str(&self.faults());
+        page.push_str(&self.verdict_section());
+        for table in Table::ALL {
+            page.push_str(&table::section(&self.board, table));
+        }
+        page.push_str(&table::legend(&self.board));
+        if !self.figures.is_empty() {
+            page.push_str("<section>\n<h2>Figures</h2>\n<div class=\"figures\">\n");
+            for (n, figure) in self.figures.iter().enumerate() {
+                page.push_str(&figure.to_html(n + 1));
+            }
+            page.push_str("</div>\n</section>\n");
+        }
+        page.push_str(&self.colophon());
+        page.push_str("</main>\n</body>\n</html>\n");
+        page
+    }
+
+    /// One line: how much was looked at.
+    fn summary(&self) -> String {
+        let count = |mut names: Vec<&str>| {
+            names.sort_unstable();
+            names.dedup();
+            names.len()
+        };
+        let rows = &self.board.rows;
+        let organisms = count(rows.iter().map(|r| r.organism.as_str()).collect());
+        let methods = count(rows.iter().map(|r| r.method.as_str()).collect());
+        let plural = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+        format!(
+            "<p class=\"summary\">{}, {}, {}. Every score stands between its matched null and, where \
+             the truth is known, its oracle; every seed is shown.</p>\n",
+            plural(organisms, "organism"),
+            plural(methods, "method"),
+            plural(rows.len(), "row"),
+        )
+    }
+
+    fn faults(&self) -> String {
+        let mut text = String::new();
+        for (heading, words, lines) in [
+            (
+                "The board is invalid",
+                "A control of the instrument failed. The rows it touches mean nothing until the cause is found.",
+                &self.board.faults,
+            ),
+            ("Refused", "These results could not enter the board.", &self.board.refused),
+        ] {
+            if lines.is_empty() {
+                continue;
+            }
+            let _ = write!(text, "<section class=\"fault\" role=\"alert\">\n<h2>{heading}</h2>\n<p>{words}</p>\n<ul>\n");
+            for line in lines {
+                let _ = writeln!(text, "<li>{}</li>", escape(line));
+            }
+            text.push_str("</ul>\n</section>\n");
+        }
+        text
+    }
+
+    fn verdict_section(&self) -> String {
+        if self.verdicts.is_empty() {
+            return String::new();
+        }
+        let mut text = String::from("<section>\n<h2>Verdicts</h2>\n<ul class=\"verdicts\">\n");
+        for verdict in &self.verdicts {
+            let (class, word) = match verdict.holds {
+                Some(true) => ("holds", "holds"),
+                Some(false) => ("fails", "fails"),
+                None => ("open", "open"),
+            };
+            // The subject in bold, the rest of the sentence as it is.
+            let (subject, rest) = verdict.text.split_once(": ").unwrap_or((&verdict.text, ""));
+            let rest = rest.strip_prefix("holds: ").unwrap_or(rest);
+            let _ = writeln!(
+                text,
+                "<li><span class=\"mark {class}\">{word}</span><span><b>{}</b> <span class=\"words\">{}</span></span></li>",
+                escape(subject),
+                escape(rest)
+            );
+        }
+        text.push_str(
+            "</ul>\n<p class=\"note\">Words are thresholds on the share of the way from null to oracle: right from \
+             .9, most or roughly right from .6, some or poor from .25, wrong below. An explanation <i>holds</i> if its \
+             effects are right and nothing else is less than most; <i>open</i> means that it predicts nothing that \
+             could be judged.</p>\n</section>\n",
+        );
+        text
+    }
+
+    fn colophon(&self) -> String {
+        let mut text = String::from("<section class=\"colophon\">\n<h2>Provenance</h2>\n");
+        if !self.provenance.is_empty() {
+            text.push_str("<dl>\n");
+            for (name, value) in &self.provenance {
+                let _ = writeln!(text, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
+            }
+            text.push_str("</dl>\n");
+        }
+        let _ = write!(
+            text,
+            "<details>\n<summary>The plan</summary>\n<div class=\"scroll\" tabindex=\"0\"><pre>{}</pre></div>\n</details>\n</section>\n",
+            escape(&self.plan)
+        );
+        text
+    }
+}

@@ -1,0 +1,152 @@
+//! The three tables of the page, each score as a bar between its null and its oracle.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::svg::{at, escape};
+use crate::board::{Board, Row, Status, Table, Tier, number};
+
+/// The bar's size in pixels, and what part of the way from null (0) to oracle (1) it shows.
+const BAR: [f64; 2] = [190.0, 26.0];
+const SHOWN: [f64; 2] = [-0.25, 1.1];
+
+pub(super) fn section(board: &Board, table: Table) -> String {
+    let rows: Vec<&Row> = board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
+    let mut text = format!("<section>\n<h2>{}</h2>\n", table.question());
+    if rows.is_empty() {
+        text.push_str("<p class=\"note\">No method of this run claims it.</p>\n</section>\n");
+        return text;
+    }
+    let mut metrics: Vec<(bool, &str)> = rows.iter().map(|r| (!r.primary, r.metric.as_str())).collect();
+    metrics.sort_unstable();
+    metrics.dedup_by_key(|m| m.1);
+    for (_, metric) in metrics {
+        let of_metric: Vec<&Row> = rows.iter().copied().filter(|r| r.metric == metric).collect();
+        text.push_str(&grid(metric, &of_metric));
+    }
+    text.push_str("</section>\n");
+    text
+}
+
+fn grid(metric: &str, rows: &[&Row]) -> String {
+    let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
+    let unit = unit.map(|u| format!(" <span class=\"unit\">{}</span>", escape(u))).unwrap_or_default();
+    let mut text = format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n\
+         <caption>{0}{unit}</caption>\n<colgroup><col class=\"organism\"><col class=\"method\"><col class=\"bar\">\
+         <col class=\"score\"><col class=\"number\"><col class=\"number\"><col class=\"few\"><col></colgroup>\n<thead><tr><th>organism</th><th>method</th>\
+         <th class=\"bar\"><span>null</span><span>oracle</span></th><th class=\"n\">score</th>\
+         <th class=\"n\">null</th><th class=\"n\">oracle</th><th class=\"n\">seeds</th><th class=\"status\">status</th></tr></thead>\n<tbody>\n",
+        escape(metric)
+    );
+    let mut last = "";
+    for row in rows {
+        let first = row.organism != last;
+        last = &row.organism;
+        text.push_str(&line(row, first));
+    }
+    text.push_str("</tbody>\n</table>\n</div>\n");
+    text
+}
+
+fn line(row: &Row, first: bool) -> String {
+    let organism = if first { escape(&row.organism) } else { String::new() };
+    let tier = if row.tier == Tier::None { String::new() } else { format!(" <span class=\"tier\">{}</span>", row.tier.name()) };
+    let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
+    let interval = row.interval.zip(row.score).map(|([low, high], score)| {
+        format!("<span class=\"pm\"> ± {}</span>", number((high - score).max(score - low)))
+    });
+    let rank = row.rank.map(|rank| format!("<b class=\"rank\">{rank}</b> ")).unwrap_or_default();
+    let words = [row.reason.as_deref().map(str::to_owned), row.blame.as_deref().map(|b| format!("blame: {b}"))];
+    let words: Vec<String> = words.into_iter().flatten().map(|w| escape(&w)).collect();
+    let words = if words.is_empty() { String::new() } else { format!("<small>{}</small>", words.join("; ")) };
+    let class = match row.status {
+        Status::Ranked | Status::NoTruth => "good",
+        Status::Invalid | Status::BelowNull | Status::Uncontrolled => "bad",
+        _ => "plain",
+    };
+    let oracle_kind = row.oracle.map(|_| format!(" title=\"{}\"", row.oracle_kind.name())).unwrap_or_default();
+    format!(
+        "<tr{}><th scope=\"row\">{organism}</th><td>{}{tier}</td><td class=\"bar\">{}</td><td class=\"n\">{}{}</td>\
+         <td class=\"n\">{}</td><td class=\"n\"{oracle_kind}>{}</td><td class=\"n\">{}</td>\
+         <td class=\"status {class}\" title=\"{}\">{rank}{}{words}</td></tr>\n",
+        if first { " class=\"first\"" } else { "" },
+        escape(&row.method),
+        bar(row),
+        optional(row.score),
+        interval.unwrap_or_default(),
+        optional(row.null),
+        optional(row.oracle),
+        row.seeds.iter().filter(|s| s.score.is_some()).count(),
+        row.status.meaning(),
+        row.status.name(),
+    )
+}
+
+/// The bar: null and oracle are where every row has them, so rows compare at a glance.
+fn bar(row: &Row) -> String {
+    let [width, height] = BAR;
+    let middle = height / 2.0;
+    let place = |share: f64| {
+        let share = share.clamp(SHOWN[0], SHOWN[1]);
+        5.0 + (share - SHOWN[0]) / (SHOWN[1] - SHOWN[0]) * (width - 10.0)
+    };
+    let (null, oracle) = (place(0.0), place(1.0));
+    let Some(mean) = row.position() else {
+        let why = match (row.score, row.null, row.oracle) {
+            (None, _, _) => "no score",
+            (_, None, _) => "no null",
+            (_, _, None) => "no oracle",
+            _ => "the oracle is no better than the null",
+        };
+        return format!("<span class=\"nobar\">{why}</span>");
+    };
+    let seeds: Vec<f64> = row.seeds.iter().filter_map(|s| row.position_of(s)).collect();
+    let mut text = format!(
+        "<svg class=\"scorebar\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+         aria-label=\"{:.0} % of the way from null to oracle\"><title>{:.0} % of the way from null to oracle</title>",
+        100.0 * mean,
+        100.0 * mean
+    );
+    let _ = write!(text, "<line class=\"track\" x1=\"{}\" x2=\"{}\" y1=\"{middle}\" y2=\"{middle}\"/>", at(null), at(oracle));
+    let (left, right) = (null.min(place(mean)), null.max(place(mean)));
+    let class = if mean < 0.0 { "fill below" } else { "fill" };
+    let _ = write!(
+        text,
+        "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"8\"/>",
+        at(left),
+        at(middle - 4.0),
+        at((right - left).max(0.5))
+    );
+    for end in [null, oracle] {
+        let _ = write!(text, "<line class=\"end\" x1=\"{0}\" x2=\"{0}\" y1=\"4\" y2=\"{1}\"/>", at(end), at(height - 4.0));
+    }
+    for (seed, share) in seeds.iter().enumerate() {
+        // A little apart, so that equal seeds are seen to be several.
+        let shift = if seeds.len() > 1 { (seed % 3) as f64 * 2.0 - 2.0 } else { 0.0 };
+        let class = if (SHOWN[0]..=SHOWN[1]).contains(share) { "dot" } else { "dot outside" };
+        let _ = write!(text, "<circle class=\"{class}\" cx=\"{}\" cy=\"{}\" r=\"2.6\"/>", at(place(*share)), at(middle + shift));
+    }
+    text.push_str("</svg>");
+    text
+}
+
+/// What the bars and the statuses on this page mean.
+pub(super) fn legend(board: &Board) -> String {
+    let statuses: BTreeSet<Status> =
+        board.rows.iter().map(|row| row.status).filter(|s| *s != Status::NotApplicable).collect();
+    if statuses.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from(
+        "<section class=\"legend\">\n<h2>How to read the tables</h2>\n<p>A bar starts at the score of the row's null \
+         (left tick) and ends at the mean over seeds; the right tick is the oracle. Each dot is one specimen; a hollow \
+         dot lies beyond the edge. ± is the longer arm of the 95 % interval over seeds. Ranks compare methods on one \
+         organism by one metric within one tier of access; the three tables are never added up.</p>\n<dl>\n",
+    );
+    for status in statuses {
+        let _ = writeln!(text, "<dt>{}</dt><dd>{}</dd>", status.name(), status.meaning());
+    }
+    text.push_str("</dl>\n</section>\n");
+    text
+}
