@@ -37,10 +37,11 @@ use std::ops::Range;
 /// k is cut into equal blocks of at most this many: each further block reads and writes c again, a
 /// longer one leaves less of the second cache to the columns.
 const BLOCK_K: usize = 768;
+/// The same where all of c stays in the second cache (`SMALL_C` values).
+const BLOCK_K_SMALL_C: usize = 256;
+const SMALL_C: usize = 128 * 1024;
 /// Values of b that are packed at once: 512 KiB, half of a second cache.
 const BLOCK_B: usize = 128 * 1024;
-/// Values of a that are packed at once, besides.
-const BLOCK_A: usize = 32 * 1024;
 
 /// c\[batch, m, n\] = sum over k of a b, by tables of element offsets: an element of a lies at the sum
 /// of its batch, m and k offsets, of b at batch, n and k, of c at batch, m and n.
@@ -311,7 +312,8 @@ impl Task for Part<'_> {
         let mut buffers = with_buffers();
         let k = self.plan.ks.len();
         // At least one block, also of no k: c is written.
-        let blocks = k.div_ceil(BLOCK_K).max(1);
+        let small = self.rows.len() * self.cols.len() <= SMALL_C;
+        let blocks = k.div_ceil(if small { BLOCK_K_SMALL_C } else { BLOCK_K }).max(1);
         let tile_cols = S::TILE_VECTORS * LANES;
         let block_cols = BLOCK_B / (k / blocks + 1) / tile_cols * tile_cols;
         for batch in self.batch.clone() {
@@ -345,105 +347,96 @@ impl Part<'_> {
         let (tile_rows, tile_cols) = (S::TILE_ROWS, S::TILE_VECTORS * LANES);
         let panel_len = depth * tile_cols;
         let tile_len = depth * tile_rows;
-        let block_tiles =
-            (BLOCK_A / tile_len.max(1)).clamp(1, self.rows.len().div_ceil(tile_rows).max(1));
         let (packed_a, packed_b) =
-            buffers.get(block_tiles * tile_len, cols.len().div_ceil(tile_cols) * panel_len);
+            buffers.get(tile_len, cols.len().div_ceil(tile_cols) * panel_len);
         let (k_a, k_b) = (&plan.ks.x[ks.clone()], &plan.ks.y[ks.clone()]);
         let (k_a_run, k_b_run) = (&plan.ks.x_run[ks.clone()], &plan.ks.y_run[ks.clone()]);
         // Panels of b.
-        let mut panel = 0;
-        let mut col = cols.start;
-        while col < cols.end {
-            let width = tile_cols.min(cols.end - col);
-            let vectors = width.div_ceil(LANES);
-            for v in 0..vectors {
-                let lanes = col + v * LANES..(col + (v + 1) * LANES).min(cols.end);
-                // SAFETY: the buffer holds `panel_len` more from here.
-                unsafe {
-                    pack::pack::<S>(
-                        self.b,
-                        b0,
-                        &plan.cols.x[lanes.clone()],
-                        plan.cols.x_run[lanes.start],
-                        (k_b, k_b_run),
-                        packed_b.add(panel * panel_len + v * LANES),
-                        vectors * LANES,
-                    );
-                }
+        if plan.cols.x_run[cols.start] >= cols.len() && cols.len().is_multiple_of(tile_cols) {
+            // SAFETY: the buffer holds all panels.
+            unsafe {
+                pack::pack_panels::<S>(
+                    self.b,
+                    b0 + plan.cols.x[cols.start],
+                    cols.len() / tile_cols,
+                    k_b,
+                    packed_b,
+                );
             }
-            panel += 1;
-            col += tile_cols;
-        }
-        // Tiles of a, some at a time, against all panels.
-        let mut row = self.rows.start;
-        while row < self.rows.end {
-            let rows_end = (row + block_tiles * tile_rows).min(self.rows.end);
-            let mut at = row;
-            let mut index = 0;
-            while at < rows_end {
-                let lanes = at..(at + tile_rows).min(rows_end);
-                // SAFETY: the buffer holds `tile_len` more from here, and room for 16 beyond.
-                unsafe {
-                    pack::pack::<S>(
-                        self.a,
-                        a0,
-                        &plan.rows.x[lanes.clone()],
-                        plan.rows.x_run[at],
-                        (k_a, k_a_run),
-                        packed_a.add(index * tile_len),
-                        lanes.len(),
-                    );
+        } else {
+            let mut panel = 0;
+            let mut col = cols.start;
+            while col < cols.end {
+                let width = tile_cols.min(cols.end - col);
+                let vectors = width.div_ceil(LANES);
+                for v in 0..vectors {
+                    let lanes = col + v * LANES..(col + (v + 1) * LANES).min(cols.end);
+                    // SAFETY: the buffer holds `panel_len` more from here.
+                    unsafe {
+                        pack::pack::<S>(
+                            self.b,
+                            b0,
+                            &plan.cols.x[lanes.clone()],
+                            plan.cols.x_run[lanes.start],
+                            (k_b, k_b_run),
+                            packed_b.add(panel * panel_len + v * LANES),
+                            vectors * LANES,
+                        );
+                    }
                 }
-                at += tile_rows;
-                index += 1;
+                panel += 1;
+                col += tile_cols;
+            }
+        }
+        // Tiles of a, each against all panels: c is visited in the order of its rows.
+        let mut at = self.rows.start;
+        while at < self.rows.end {
+            let rows = at..(at + tile_rows).min(self.rows.end);
+            // SAFETY: the buffer holds a tile, and room for 16 beyond.
+            unsafe {
+                pack::pack::<S>(
+                    self.a,
+                    a0,
+                    &plan.rows.x[rows.clone()],
+                    plan.rows.x_run[at],
+                    (k_a, k_a_run),
+                    packed_a,
+                    rows.len(),
+                );
             }
             let mut panel = 0;
             let mut col = cols.start;
             while col < cols.end {
                 let width = tile_cols.min(cols.end - col);
                 let runs = &plan.cols.y_run[col..col + width];
-                let mut whole = width % LANES == 0;
+                let mut whole = width.is_multiple_of(LANES);
                 for v in 0..width / LANES {
                     whole &= runs[v * LANES] >= LANES;
                 }
-                let mut at = row;
-                let mut index = 0;
-                while at < rows_end {
-                    let height = tile_rows.min(rows_end - at);
-                    let c = self.c.wrapping_add(c0);
-                    let next = at + tile_rows;
-                    let (next_rows, next_cols) = if next < rows_end {
-                        (next..(next + tile_rows).min(rows_end), col..col + width)
-                    } else {
-                        let next = col + width;
-                        let next_cols = next..(next + tile_cols).min(cols.end);
-                        (row..(row + tile_rows).min(rows_end), next_cols)
-                    };
-                    // Where the sums are long, the next tile's lines of c arrive meanwhile.
-                    if depth >= 48 {
-                        tile::prefetch_tile(c, &plan.rows.y[next_rows], &plan.cols.y[next_cols]);
-                    }
-                    // SAFETY: both buffers were filled above; these elements of c belong to this part.
-                    unsafe {
-                        tile::tile::<S>(tile::Tile {
-                            depth,
-                            first: ks.start == 0,
-                            a: packed_a.add(index * tile_len),
-                            b: packed_b.add(panel * panel_len),
-                            c,
-                            rows: &plan.rows.y[at..at + height],
-                            cols: &plan.cols.y[col..col + width],
-                            whole,
-                        });
-                    }
-                    at += tile_rows;
-                    index += 1;
+                let c = self.c.wrapping_add(c0);
+                // Where the sums are long, the next tile's lines of c arrive meanwhile.
+                if depth >= 48 {
+                    let next = col + width;
+                    let next = next..(next + tile_cols).min(cols.end);
+                    tile::prefetch_tile(c, &plan.rows.y[rows.clone()], &plan.cols.y[next]);
+                }
+                // SAFETY: both buffers were filled above; these elements of c belong to this part.
+                unsafe {
+                    tile::tile::<S>(tile::Tile {
+                        depth,
+                        first: ks.start == 0,
+                        a: packed_a,
+                        b: packed_b.add(panel * panel_len),
+                        c,
+                        rows: &plan.rows.y[rows.clone()],
+                        cols: &plan.cols.y[col..col + width],
+                        whole,
+                    });
                 }
                 panel += 1;
                 col += tile_cols;
             }
-            row = rows_end;
+            at += tile_rows;
         }
     }
 }
@@ -454,14 +447,16 @@ struct Peak {
 }
 
 impl Task for Peak {
-    type Output = f32;
+    /// A value that needs all of them, and the operations of a round.
+    type Output = (f32, usize);
 
     #[inline(always)]
-    fn run<S: Simd>(self) -> f32 {
+    fn run<S: Simd>(self) -> (f32, usize) {
         let mut acc = [S::zero(); 12];
         let x = S::splat(std::hint::black_box(0.5));
         for _ in 0..self.rounds {
-            for a in &mut acc {
+            // As many as the registers hold.
+            for a in &mut acc[..S::TILE_ROWS] {
                 *a = a.fma(x, x);
             }
         }
@@ -469,19 +464,20 @@ impl Task for Peak {
         for a in acc {
             sum = sum.add(a);
         }
-        sum.fold_add()
+        (sum.fold_add(), S::TILE_ROWS * LANES * 2)
     }
 }
 
-/// The machine's rate of f32 operations (a multiply-add is two) with the kernels and threads of `cx`, from
-/// registers: what a product can reach at most. `seconds` times one call of what it is given.
+/// The machine's rate of f32 operations a second (a multiply-add is two) with the kernels and threads
+/// of `cx`, from registers: what a product can reach at most. `seconds` times one call of what it is given.
 pub fn peak_rate(cx: &Context, seconds: impl FnOnce(&mut dyn FnMut()) -> f64) -> f64 {
     let rounds = if cx.kernels() == Kernels::Portable { 10_000 } else { 1_000_000 };
+    let (_, operations) = dispatch(cx, Peak { rounds: 0 });
     let threads = cx.threads();
     let time = seconds(&mut || {
         cx.each(threads, |_| {
             std::hint::black_box(dispatch(cx, Peak { rounds }));
         });
     });
-    (threads * rounds * 12 * LANES * 2) as f64 / time
+    (threads * rounds * operations) as f64 / time
 }

@@ -43,6 +43,33 @@ impl Buffers {
     }
 }
 
+/// Writes `panels` panels of `S::TILE_VECTORS` vectors, one after the other, from rows of as many
+/// neighbours that start at `first + ks[k]`: each row is read in one go.
+///
+/// # Safety
+/// Every element lies inside `src`; `dst` has room for all of them.
+#[inline(always)]
+pub(super) unsafe fn pack_panels<S: Simd>(
+    src: &[f32],
+    first: usize,
+    panels: usize,
+    ks: &[usize],
+    dst: *mut f32,
+) {
+    let width = S::TILE_VECTORS * LANES;
+    let panel_len = ks.len() * width;
+    for k in 0..ks.len() {
+        for panel in 0..panels {
+            for v in 0..S::TILE_VECTORS {
+                let from = first + ks[k] + panel * width + v * LANES;
+                let to = panel * panel_len + k * width + v * LANES;
+                // SAFETY: the caller's promise.
+                unsafe { S::load_ptr(src.as_ptr().add(from)).store_ptr(dst.add(to)) };
+            }
+        }
+    }
+}
+
 /// Writes to `dst[k * stride + lane]` the element at `base + lanes[lane] + ks[k]` of `src`, for at
 /// most sixteen lanes; `runs` say how many neighbours follow in memory.
 ///
