@@ -21,9 +21,11 @@ pub mod clock;
 pub mod key;
 pub mod plan;
 pub mod report;
+pub mod run;
 pub mod schedule;
 pub mod statistics;
 pub mod store;
+pub mod work;
 
 pub use board::{Board, CellResult, Row, Verdict};
 pub use key::{BITS_EPOCH, CellSpec, Key};
