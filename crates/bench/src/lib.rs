@@ -16,6 +16,7 @@
 //! progress goes to an [`Observer`].
 
 pub mod board;
+pub mod bred;
 pub mod canonical;
 pub mod clock;
 pub mod key;

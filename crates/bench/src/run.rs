@@ -1,6 +1,7 @@
 //! A plan carried out: from its text to the board.
 
 use crate::Fault;
+use crate::bred::Bred;
 use crate::board::{Board, CellResult};
 use crate::key::CellSpec;
 use crate::plan::{Catalog, EntryInfo, OrganismEntry, Plan};
@@ -56,6 +57,8 @@ const SITE: &str = "site";
 pub struct Finished {
     /// The board that its results support.
     pub board: Board,
+    /// The specimens with what was measured on them.
+    pub bred: Vec<Bred>,
     /// Cells that failed or were skipped: (cell, reason).
     pub failures: Vec<(String, String)>,
 }
@@ -66,6 +69,8 @@ pub struct Cells<'a> {
     pub schedule: Schedule<'a>,
     /// Those that leave results for the board.
     pub results: Vec<CellId>,
+    /// Specimens with the labels of their organisms.
+    pub specimens: Vec<(String, CellId)>,
 }
 
 /// Lays a plan out as cells.
@@ -153,7 +158,8 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             ));
         }
     }
-    Ok(Cells { schedule, results })
+    let specimens = bred.iter().map(|(e, _, id)| (e.label.clone(), *id)).collect();
+    Ok(Cells { schedule, results, specimens })
 }
 
 fn scored(kind: &str, labels: &Labels) -> CellSpec {
@@ -199,10 +205,16 @@ pub fn run(
             found.extend(all.into_iter().filter(|r| plan.wants_metric(&r.metric)));
         }
     }
+    let mut bred = vec![];
+    for (organism, id) in &cells.specimens {
+        if let Some(cell) = outcomes[id.index()].cell() {
+            bred.push(Bred::of(organism, cell)?);
+        }
+    }
     let failures = labels
         .into_iter()
         .zip(&outcomes)
         .filter_map(|(label, o)| o.reason().map(|r| (label, r.to_owned())))
         .collect();
-    Ok(Finished { board: Board::from_results(found), failures })
+    Ok(Finished { board: Board::from_results(found), bred, failures })
 }

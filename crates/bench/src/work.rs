@@ -13,7 +13,9 @@
 //! A method that has nothing to say leaves `not-applicable.json` with the reason.
 
 use crate::Fault;
-use crate::board::{Absent, CellResult, NullTheory, OracleKind, Source, Standing, Table, Tier};
+use crate::board::{
+    Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier,
+};
 use crate::store::Cell;
 use flyroom_decompose::{Decompose, Dictionary, collect};
 use flyroom_describe::{Describe, Description};
@@ -274,13 +276,13 @@ impl Bench {
             }
             if let Some(e) = &truth.explanation {
                 let mut g = Stream::new(evaluation_seed(s), "trial/controls").block(0);
-                asked.push(("truth".into(), e.clone()));
+                asked.push((TRUTH.into(), e.clone()));
                 if let Body::Rasp { .. } | Body::Cosines(_) = e.body {
                     let moved = Explanation { parts: reassigned_parts(&e.parts, &mut g), ..e.clone() };
-                    asked.push(("control: wrong parts".into(), moved));
+                    asked.push((WRONG_PARTS.into(), moved));
                 }
                 if let Some(changed) = misdescribed(e) {
-                    asked.push(("control: wrong description".into(), changed));
+                    asked.push((WRONG_PROGRAM.into(), changed));
                 }
             }
             let frozen = asked.iter().map(|(_, e)| e.hash()).collect::<Result<Vec<_>, _>>()?;
@@ -292,7 +294,13 @@ impl Bench {
             for (label, e) in &asked {
                 let mut card = hold(subject, &truth, &observed, e, evaluation_seed(s))?;
                 card.method.clone_from(label);
-                results.push(result_of(base(label, 0.0), &card)?);
+                let mut result = base(label, 0.0);
+                result.role = match label.as_str() {
+                    TRUTH => Role::Truth,
+                    WRONG_PARTS | WRONG_PROGRAM => Role::Control,
+                    _ => Role::Method,
+                };
+                results.push(result_of(result, &card)?);
                 cards.push(card);
             }
             write_json(folder, "cards.json", &cards)?;
@@ -317,6 +325,13 @@ impl Bench {
         work(&subject, &specimen)
     }
 }
+
+/// The truth, entered as an explanation.
+const TRUTH: &str = "truth";
+/// The truth's program on other parts: must be blamed on `decompose`.
+const WRONG_PARTS: &str = "wrong parts";
+/// The truth's parts with another program: must be blamed on `describe`.
+const WRONG_PROGRAM: &str = "wrong program";
 
 /// File of a cell's board results.
 pub const RESULTS: &str = "results.json";

@@ -17,6 +17,9 @@ use serde_json::Value as Json;
 /// Attention is saturated where no entry of a pattern has A (1 - A) above this.
 pub const SATURATED: f32 = 1e-3;
 
+/// A receiver is dead where every edge into it scores below this share of m(N) - m(0).
+pub const DEAD: f64 = 1e-6;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -120,8 +123,13 @@ impl Describe for Scores {
                     .collect()
             }
         };
-        let dead = if *self == Scores::Exact { vec![] } else { saturated(subject)? };
         let least = settings.keep * (whole - nothing).abs();
+        let dead = if *self == Scores::Exact { vec![] } else { saturated(subject)? };
+        // What no gradient reaches at all, a step of a compiled MLP for one, is dead as well.
+        let silent = |to: Receiver| {
+            let into = table.edges.iter().zip(&scores).filter(|(e, _)| e.to == to);
+            into.map(|(_, s)| s.abs()).fold(0.0, f64::max) <= DEAD * (whole - nothing).abs()
+        };
         let edges: Vec<EdgeScore> = table
             .edges
             .iter()
@@ -129,7 +137,8 @@ impl Describe for Scores {
             .map(|(&edge, &score)| EdgeScore {
                 edge,
                 score,
-                gradient_dead: dead.contains(&edge.to),
+                gradient_dead: dead.contains(&edge.to)
+                    || (*self != Scores::Exact && silent(edge.to)),
             })
             .collect();
         let kept = edges.iter().filter(|e| e.score.abs() >= least && e.score != 0.0);
@@ -138,7 +147,7 @@ impl Describe for Scores {
             ablation: Ablation::Resample,
         };
         let explanation = crate::method::signed(self.name(), subject, vec![], body);
-        Ok(Description { explanation, edges, frequencies: vec![] })
+        Ok(Description { explanation, edges, frequencies: vec![], logit_r2: None })
     }
 }
 

@@ -5,9 +5,11 @@
 //! Power, removal and amplitude are three different readings and may disagree: power looks at the
 //! embedding, removal takes a frequency out of it and runs the network, the amplitude is what
 //! arrives in the logits. Words are thresholds: a frequency is `key` if its power is more than
-//! [`KEY`] times the mean power of all frequencies (shuffled labels reach 1.5 times their median);
-//! it is `used` if its removal costs at least [`NEEDED`] of accuracy or its amplitude is more than
-//! [`WRITTEN`] times the median amplitude, else `unused`.
+//! [`KEY`] times the mean power of all frequencies, and `flat` if no frequency is (shuffled labels
+//! reach 1.5 times their median); it is `used` if its removal costs at least [`NEEDED`] of accuracy
+//! or its cosine holds at least [`WRITTEN`] of the variance of the centred logits, else `unused`.
+//! The explanation is the sum of cosines at the key frequencies; where the spectrum is flat, at
+//! all that are used.
 
 use crate::{Describe, Description, Error, FrequencyLine};
 use flyroom_decompose::{Dictionary, MethodEntry};
@@ -20,8 +22,8 @@ use flyroom_tensor::{Tensor, linalg, math};
 pub const KEY: f64 = 2.5;
 /// Loss of accuracy from which on a frequency is needed.
 pub const NEEDED: f64 = 0.01;
-/// Amplitude in the logits from which on a frequency is written, in medians over all frequencies.
-pub const WRITTEN: f64 = 20.0;
+/// Share of the variance of the centred logits from which on a frequency is written.
+pub const WRITTEN: f64 = 1e-3;
 
 /// The method.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +140,17 @@ fn read(subject: &Subject, outputs: &Tensor) -> Readout {
 }
 
 impl Readout {
+    /// Mean square of the logits of the first columns, each row centred.
+    fn variance(&self, columns: usize) -> f64 {
+        let mut sum = 0.0;
+        for row in &self.rows {
+            let row = &row[..columns];
+            let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / columns as f64;
+            sum += row.iter().map(|&x| (f64::from(x) - mean) * (f64::from(x) - mean)).sum::<f64>();
+        }
+        sum / (self.rows.len() * columns).max(1) as f64
+    }
+
     fn accuracy_and_loss(&self, columns: usize) -> (f64, f64) {
         let (mut right, mut loss) = (0usize, 0.0);
         for (row, &answer) in self.rows.iter().zip(&self.answers) {
@@ -202,9 +215,11 @@ impl Describe for Fourier {
         let clean = read(subject, &*subject.runner.logits()?);
         let cosines = amplitudes(subject, &clean, p);
         let amplitude = |k: usize| f64::from(cosines[k].amplitude);
-        let mut magnitudes: Vec<f64> = (1..=half).map(amplitude).collect();
-        magnitudes.sort_by(f64::total_cmp);
-        let median = magnitudes[magnitudes.len() / 2];
+        let columns = subject.task.columns.min(p);
+        // A cosine of amplitude A has mean square A^2 / 2 over the residues.
+        let variance = clean.variance(columns).max(f64::MIN_POSITIVE);
+        let share = |k: usize| amplitude(k) * amplitude(k) / 2.0 / variance;
+        let flat = !powers.iter().any(|&x| x > KEY / half as f64);
 
         let (whole, _) = clean.accuracy_and_loss(subject.task.columns);
         let mut lines = vec![];
@@ -213,7 +228,7 @@ impl Describe for Fourier {
             let (accuracy, cross_entropy, max_logit_change) = effect(subject, &cut, &clean)?;
             let key = powers[k] > KEY / half as f64;
             let needed = whole - accuracy >= NEEDED;
-            let written = amplitude(k) > WRITTEN * median;
+            let written = share(k) >= WRITTEN;
             lines.push(FrequencyLine {
                 frequency: k,
                 power: powers[k],
@@ -221,14 +236,18 @@ impl Describe for Fourier {
                 accuracy,
                 cross_entropy,
                 max_logit_change,
-                embedding: if key { "key" } else { "minor" }.into(),
+                embedding: if flat { "flat" } else if key { "key" } else { "minor" }.into(),
                 verdict: if needed || written { "used" } else { "unused" }.into(),
             });
         }
         lines.sort_by(|a, b| b.power.total_cmp(&a.power));
 
-        let keys: Vec<usize> =
-            lines.iter().filter(|l| l.embedding == "key").map(|l| l.frequency).collect();
+        let told = |l: &&FrequencyLine| {
+            if flat { l.verdict == "used" } else { l.embedding == "key" }
+        };
+        let keys: Vec<usize> = lines.iter().filter(told).map(|l| l.frequency).collect();
+        // Cosines of different frequencies are orthogonal over the residues, so shares add up.
+        let logit_r2 = Some(keys.iter().map(|&k| share(k)).sum());
         let terms: Vec<Term> = keys.iter().map(|&k| cosines[k]).collect();
         let mut parts = vec![];
         for &k in &keys {
@@ -243,7 +262,7 @@ impl Describe for Fourier {
         }
         let body = Body::Cosines(Cosines { modulus: p as u32, operands: [0, 1], terms });
         let explanation = crate::method::signed("fourier", subject, parts, body);
-        Ok(Description { explanation, edges: vec![], frequencies: lines })
+        Ok(Description { explanation, edges: vec![], frequencies: lines, logit_r2 })
     }
 }
 

@@ -34,7 +34,7 @@ pub struct FrequencyLine {
     pub cross_entropy: f64,
     /// Largest absolute change of any logit without it.
     pub max_logit_change: f64,
-    /// `key` if its power is large, else `minor`.
+    /// `key` if its power is large, else `minor`; `flat` where none is.
     pub embedding: String,
     /// `used` or `unused`.
     pub verdict: String,
@@ -51,6 +51,10 @@ pub struct Description {
     /// Frequencies by descending power, for cyclic tasks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frequencies: Vec<FrequencyLine>,
+    /// Share of the centred logits, over all inputs, that a sum of cosines at the named frequencies
+    /// holds; its null is 0, since the logits are centred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_r2: Option<f64>,
 }
 
 /// A method that says what parts do and how they are wired.

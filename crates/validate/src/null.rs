@@ -5,10 +5,9 @@
 //! in its place. An explanation whose parts could as well be others scores no better than this.
 
 use flyroom_explanation::rasp::{Expr, Rule};
-use flyroom_explanation::{Body, Code, Explanation, Part};
+use flyroom_explanation::{Alignment, Body, Code, Explanation, Part, Value};
 use flyroom_network::{Edge, EdgeTable, Receiver, Sender};
 use flyroom_tensor::random::Generator;
-use std::collections::BTreeMap;
 
 /// A permutation of n without fixed points; the identity where there is none (n < 2).
 pub fn derangement(g: &mut Generator, n: usize) -> Vec<usize> {
@@ -83,34 +82,66 @@ pub fn misdescribed(e: &Explanation) -> Option<Explanation> {
     Some(out)
 }
 
-/// Parts of equal size exchange their places; where a part is alone of its size the values of its
-/// code are exchanged instead.
+/// Every part moves to the place of another, with its own values in an order of their own; where
+/// there is one part only, its values are exchanged in place.
 pub fn reassigned_parts(parts: &[Part], g: &mut Generator) -> Vec<Part> {
     let mut out = parts.to_vec();
-    let mut by_size: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (i, p) in parts.iter().enumerate() {
-        if let Some(a) = p.alignments.first() {
-            by_size.entry(a.code.dims()).or_default().push(i);
-        }
+    if parts.len() < 2 {
+        out.iter_mut().for_each(|p| exchange_values(p, g));
+        return out;
     }
-    for members in by_size.values() {
-        if members.len() < 2 {
-            for &i in members {
-                exchange_values(&mut out[i], g);
-            }
-            continue;
+    // A plane that moved to the other operand of its own frequency would say the same.
+    let frequency = |p: &Part| match p.alignments.first().map(|a| &a.code) {
+        Some(Code::Plane { frequency, .. }) => Some(*frequency),
+        _ => None,
+    };
+    let mut places = derangement(g, parts.len());
+    for _ in 0..64 {
+        let same = |(i, &j): (usize, &usize)| {
+            frequency(&parts[i]).is_some() && frequency(&parts[i]) == frequency(&parts[j])
+        };
+        if !places.iter().enumerate().any(same) {
+            break;
         }
-        for (&i, j) in members.iter().zip(derangement(g, members.len())) {
-            let from = &parts[members[j]];
-            for (a, b) in out[i].alignments.iter_mut().zip(&from.alignments) {
-                a.selector = b.selector.clone();
-                a.readers = None;
-            }
-            out[i].alignments.truncate(from.alignments.len());
-            exchange_values(&mut out[i], g);
-        }
+        places = derangement(g, parts.len());
+    }
+    for (part, from) in out.iter_mut().zip(places.iter().map(|&j| &parts[j])) {
+        let own = part.alignments.first().map(|a| a.code.clone());
+        part.alignments = from
+            .alignments
+            .iter()
+            .map(|a| {
+                let code = own.as_ref().and_then(|own| moved(own, &a.code));
+                Alignment { code: code.unwrap_or_else(|| a.code.clone()), readers: None, ..a.clone() }
+            })
+            .collect();
+        exchange_values(part, g);
     }
     out
+}
+
+/// The values of one code at the points of another, as many as both have.
+fn moved(own: &Code, place: &Code) -> Option<Code> {
+    if let (Code::Plane { .. }, Code::Plane { .. }) = (own, place) {
+        return Some(own.clone());
+    }
+    let points: Vec<Vec<f32>> = match place {
+        Code::OneHot { values } => (0..values.len())
+            .map(|i| (0..values.len()).map(|j| f32::from(u8::from(i == j))).collect())
+            .collect(),
+        Code::Table { vectors, .. } => vectors.clone(),
+        Code::Scalar { scale, offset } => {
+            (0..8).map(|i| vec![scale * i as f32 / 8.0 + offset]).collect()
+        }
+        Code::Plane { .. } => return None,
+    };
+    let values: Vec<Value> = match own {
+        Code::OneHot { values } | Code::Table { values, .. } => values.clone(),
+        Code::Scalar { .. } => (0..8).map(|i| Value::Real(f64::from(i) / 8.0)).collect(),
+        Code::Plane { .. } => return None,
+    };
+    let n = points.len().min(values.len());
+    Some(Code::Table { values: values[..n].to_vec(), vectors: points[..n].to_vec() })
 }
 
 fn exchange_values(part: &mut Part, g: &mut Generator) {

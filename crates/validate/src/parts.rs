@@ -448,7 +448,7 @@ pub fn match_dictionary(
 mod pages {
     #[doc = include_str!("../../../docs/metrics/mcc.md")]
     struct Mcc;
-    #[doc = include_str!("../../../docs/metrics/feature-f1.md")]
+    #[doc = include_str!("../../../docs/metrics/f1.md")]
     struct FeatureF1;
 }
 

@@ -420,7 +420,7 @@ pub fn identity(site: &str, d: usize) -> Result<Dictionary, Error> {
 /// The page is a test: every example in it is compiled and run.
 #[cfg(doctest)]
 mod page {
-    #[doc = include_str!("../../../docs/metrics/fvu.md")]
+    #[doc = include_str!("../../../docs/metrics/variance-explained.md")]
     struct Fvu;
 }
 

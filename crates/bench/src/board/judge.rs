@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::result::{Absent, CellResult, NullTheory, OracleKind, Source, Standing, Tier};
+use super::result::{Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Tier};
 use super::row::{Row, SeedScore, Status};
-use super::{Board, FLOAT_FLOOR, SCHEMA, best_first, number};
+use super::{Board, FLOAT_FLOOR, HOLDS, SCHEMA, best_first, number};
 use crate::statistics::{mean, mean_interval, paired_difference};
 
 const CONFIDENCE: f64 = 0.95;
@@ -82,6 +82,7 @@ fn draft(results: Vec<CellResult>) -> Draft {
         method: first.method.clone(),
         metric: first.metric.clone(),
         primary: first.primary,
+        role: first.role,
         tier: first.tier,
         source: first.source,
         standing,
@@ -130,6 +131,11 @@ fn judge(drafts: &mut [Draft], faults: &mut Vec<String>) {
             broken_groups.entry(draft.group()).or_insert(fault);
         }
     }
+    for row in drafts.iter().map(|d| &d.row).filter(|r| r.role == Role::Control) {
+        if row.position().is_some_and(|p| p >= HOLDS) {
+            faults.push(format!("{} on {} is wrong on purpose and holds", row.method, row.organism));
+        }
+    }
     for draft in drafts.iter_mut() {
         let off_theory = draft.null_off_theory(confidence(null_checks));
         faults.extend(off_theory.clone());
@@ -163,6 +169,11 @@ impl Draft {
         };
         if row.tier == Tier::Whole {
             return Status::Ceiling;
+        }
+        match row.role {
+            Role::Truth => return Status::Truth,
+            Role::Control => return Status::Control,
+            Role::Method => {}
         }
         let Some(null) = null else { return Status::Uncontrolled };
         if broken {

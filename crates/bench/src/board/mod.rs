@@ -7,19 +7,21 @@
 //!
 //! 1. no seed has a score: `n/a` or `untestable`, with the reason;
 //! 2. the whole model: `ceiling`;
-//! 3. a null is missing: `uncontrolled`;
-//! 4. a control of the instrument fails: `invalid`. Either the null's interval excludes what theory
+//! 3. the known truth, or something wrong on purpose: `truth`, `control`; a control whose score is
+//!    [`HOLDS`] of the way from its null to its oracle is a fault of the board;
+//! 4. a null is missing: `uncontrolled`;
+//! 5. a control of the instrument fails: `invalid`. Either the null's interval excludes what theory
 //!    says about it (this row), or an exact-truth oracle lies below a method of the same tier by
 //!    more than the interval of their paired difference (all rows of that organism, metric and
 //!    tier: the oracle is theirs as well). Both intervals are at 95 % for the whole board
 //!    (Bonferroni over the checks that are made), else a board of 100 rows would call itself broken
 //!    every time;
-//! 5. the mean score is under the mean null: `below null`;
-//! 6. the audit used the method's own interventions: `circular`;
-//! 7. the truth is reverse-engineered or contested: `claim`;
-//! 8. one specimen: `single`;
-//! 9. no oracle: `no truth`, ranked by the difference to the null;
-//! 10. else `ranked`, by the score.
+//! 6. the mean score is under the mean null: `below null`;
+//! 7. the audit used the method's own interventions: `circular`;
+//! 8. the truth is reverse-engineered or contested: `claim`;
+//! 9. one specimen: `single`;
+//! 10. no oracle: `no truth`, ranked by the difference to the null;
+//! 11. else `ranked`, by the score.
 //!
 //! Ranks are within (table, organism, metric, tier). Everything is sorted, so that equal results
 //! give equal bytes of `board.json`, in whatever order they came.
@@ -52,7 +54,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use result::{Absent, CellResult, NullTheory, OracleKind, Source, Standing, Table, Tier};
+pub use result::{
+    Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier,
+};
 pub use row::{Row, SeedScore, Status};
 pub use verdict::{Grade, Verdict};
 
@@ -60,6 +64,9 @@ use crate::canonical::{self, CanonicalError};
 
 /// Two scores nearer than this are equal: scores come from f32 networks.
 pub const FLOAT_FLOOR: f64 = 1e-6;
+
+/// Share of the way from null to oracle from which on an explanation holds.
+pub const HOLDS: f64 = 0.9;
 
 /// The schema of `board.json`.
 pub const SCHEMA: u32 = 1;

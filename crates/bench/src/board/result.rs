@@ -157,6 +157,19 @@ pub enum Absent {
     Untestable,
 }
 
+/// Why a score stands on the board.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A method of the plan.
+    #[default]
+    Method,
+    /// The known truth, entered as an explanation: it shows that the scale can be reached.
+    Truth,
+    /// Something wrong on purpose, which must fail; one that holds is a fault of the instrument.
+    Control,
+}
+
 /// One score of one seed. Higher is better: a metric where lower is better reports a skill, or its
 /// negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,6 +185,9 @@ pub struct CellResult {
     pub metric: String,
     /// Whether the metric is the table's own: verdicts are made of primary metrics only.
     pub primary: bool,
+    /// Why it stands on the board.
+    #[serde(default)]
+    pub role: Role,
     /// What the explanation may use.
     pub tier: Tier,
     /// The specimen's seed.
@@ -223,6 +239,7 @@ impl CellResult {
             method: method.to_owned(),
             metric: metric.to_owned(),
             primary: true,
+            role: Role::Method,
             tier: Tier::None,
             seed,
             source: Source::Generated,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::result::{OracleKind, Source, Standing, Table, Tier};
+use super::result::{OracleKind, Role, Source, Standing, Table, Tier};
 use crate::statistics::Difference;
 
 /// Where a row stands. Only `Ranked` and `NoTruth` rows have a rank.
@@ -32,6 +32,12 @@ pub enum Status {
     /// The whole model: the ceiling.
     #[serde(rename = "ceiling")]
     Ceiling,
+    /// The truth itself: what can be reached.
+    #[serde(rename = "truth")]
+    Truth,
+    /// Wrong on purpose: it must fail.
+    #[serde(rename = "control")]
+    Control,
     /// A seed has no null.
     #[serde(rename = "uncontrolled")]
     Uncontrolled,
@@ -57,6 +63,8 @@ impl Status {
             Self::BelowNull => "below null",
             Self::Circular => "circular",
             Self::Ceiling => "ceiling",
+            Self::Truth => "truth",
+            Self::Control => "control",
             Self::Uncontrolled => "uncontrolled",
             Self::Invalid => "invalid",
             Self::NotApplicable => "n/a",
@@ -74,6 +82,8 @@ impl Status {
             Self::BelowNull => "scores under its own null: a finding",
             Self::Circular => "the audit of the truth used the method's own interventions: no rank",
             Self::Ceiling => "the whole model, for orientation: never ranked",
+            Self::Truth => "the known truth entered as an explanation: shows that the scale can be reached",
+            Self::Control => "wrong on purpose and has to fail; a control that holds makes the board invalid",
             Self::Uncontrolled => "its null did not run on every seed: off the board",
             Self::Invalid => "a control of the instrument failed: the number means nothing",
             Self::NotApplicable => "the method does not claim what the metric measures",
@@ -111,6 +121,9 @@ pub struct Row {
     pub metric: String,
     /// Whether the metric is the table's own.
     pub primary: bool,
+    /// Why it stands on the board.
+    #[serde(default)]
+    pub role: Role,
     /// What the explanation may use.
     pub tier: Tier,
     /// How the truth came to be known.

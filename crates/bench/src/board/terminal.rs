@@ -5,7 +5,7 @@ use super::{Board, Row, Status, Table, Tier, number};
 /// The widest line.
 const WIDTH: usize = 100;
 /// Widest organism and method.
-const NAMES: [usize; 2] = [22, 19];
+const NAMES: [usize; 2] = [24, 19];
 /// Widest heading of the score.
 const HEADING: usize = 15;
 
@@ -34,6 +34,10 @@ pub(super) fn board(board: &Board) -> String {
             text.push_str(&wrap(&verdict.text));
         }
     }
+    let silent = board.rows.iter().filter(|r| r.status == Status::NotApplicable).count();
+    if silent > 0 {
+        text.push_str(&format!("\n{silent} rows are n/a; their reasons are in board.json and board.csv\n"));
+    }
     for (heading, lines) in [("The board is invalid", &board.faults), ("Refused", &board.refused)] {
         if !lines.is_empty() {
             text.push_str(&format!("\n{heading}\n"));
@@ -48,17 +52,19 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
     let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
     let heading = unit.map_or_else(|| metric.to_owned(), |unit| format!("{metric} ({unit})"));
     let heading = clip(&heading, HEADING);
-    let header = ["organism", "method", &heading, "null", "oracle", "seeds", "status"].map(str::to_owned);
+    let header =
+        ["organism", "method", "tier", &heading, "null", "oracle", "seeds", "status"].map(str::to_owned);
     let mut lines = vec![header];
     let mut last = "";
     for row in rows {
         let organism = if row.organism == last { String::new() } else { row.organism.clone() };
         last = &row.organism;
-        let tier = if row.tier == Tier::None { String::new() } else { format!(" ({})", row.tier.name()) };
+        let tier = if row.tier == Tier::None { "" } else { row.tier.name() };
         let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         lines.push([
             clip(&organism, NAMES[0]),
-            clip(&row.method, NAMES[1].saturating_sub(tier.len())) + &tier,
+            clip(&row.method, NAMES[1]),
+            tier.to_owned(),
             score(row),
             optional(row.null),
             optional(row.oracle),
@@ -69,24 +75,32 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
             },
         ]);
     }
-    let mut widths = [0; 7];
+    let mut widths = [0; 8];
     for line in &lines {
         for (width, field) in widths.iter_mut().zip(line) {
             *width = (*width).max(field.chars().count());
         }
+    }
+    // Where access is no part of the score the column goes.
+    if lines[1..].iter().all(|line| line[2].is_empty()) {
+        widths[2] = 0;
     }
     let mut text = String::new();
     for (n, line) in lines.iter().enumerate() {
         let mut out = String::from(" ");
         for (i, (field, width)) in line.iter().zip(widths).enumerate() {
             // Names to the left, numbers to the right, so that points stand under points.
-            let numeric = (2..6).contains(&i);
+            if width == 0 {
+                continue;
+            }
+            let numeric = (3..7).contains(&i);
             out.push_str(&if numeric { format!(" {field:>width$} ") } else { format!(" {field:<width$} ") });
         }
         text.push_str(&clip(out.trim_end(), WIDTH));
         text.push('\n');
         if n == 0 {
-            let rule = widths.iter().map(|w| w + 2).sum::<usize>().saturating_sub(1);
+            let columns = widths.iter().filter(|w| **w > 0);
+            let rule = columns.map(|w| w + 2).sum::<usize>().saturating_sub(2);
             text.push_str(&format!("  {}\n", "─".repeat(rule.min(WIDTH - 2))));
         }
     }

@@ -18,10 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Board, Row, SeedScore, Source, Status, Table, Tier, number};
+use super::{Board, HOLDS, Role, Row, SeedScore, Source, Status, Table, Tier, number};
 
-/// From here on it is right.
-const RIGHT: f64 = 0.9;
 /// From here on it is mostly right.
 const MOST: f64 = 0.6;
 /// From here on there is something in it.
@@ -45,7 +43,7 @@ impl Grade {
     /// The grade of a share of the way.
     pub fn of(share: f64) -> Self {
         match share {
-            s if s >= RIGHT => Self::Right,
+            s if s >= HOLDS => Self::Right,
             s if s >= MOST => Self::Most,
             s if s >= SOME => Self::Some,
             _ => Self::Wrong,
@@ -95,7 +93,8 @@ pub(super) fn all(board: &Board) -> Vec<Verdict> {
     let ceiling = |row: &&Row| row.tier != Tier::Whole;
     // Parts and wiring belong to every tier in which the method predicts effects.
     let mut subjects: BTreeMap<(String, String), BTreeSet<Tier>> = BTreeMap::new();
-    for row in board.rows.iter().filter(ceiling).filter(|row| row.primary) {
+    let claims = |row: &&Row| row.primary && row.status != Status::NotApplicable;
+    for row in board.rows.iter().filter(ceiling).filter(claims) {
         let tiers = subjects.entry((row.organism.clone(), row.method.clone())).or_default();
         if row.table == Table::Effects {
             tiers.insert(row.tier);
@@ -144,16 +143,17 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
 
     let subject = subject(organism, method, tier, several, rows);
     let lead = match holds {
+        Some(false) if rows.iter().any(|r| r.role == Role::Control) => "fails, as it must: ".to_owned(),
         Some(true) => {
             let (right, of) = seeds_that_hold(rows);
             if of > 1 { format!("holds on {right} of {of} seeds: ") } else { "holds: ".to_owned() }
         }
         Some(false) | None => String::new(),
     };
-    let mut text = format!("{subject}: {lead}{}", findings.join(", "));
     if holds.is_none() && !rows.iter().any(|r| r.table == Table::Effects) {
-        text.push_str("; a snapshot: it predicts no effects");
+        findings.push("a snapshot that predicts no effects".to_owned());
     }
+    let mut text = format!("{subject}: {lead}{}", findings.join(", "));
     if let Some(step) = &blame {
         text.push_str(&format!("; blame: {step}"));
     }
@@ -171,7 +171,6 @@ fn without_grade(row: &Row) -> Option<String> {
         Status::Invalid => format!("{table} cannot be judged: a control failed"),
         Status::Uncontrolled => format!("{table} without a null, so not judged"),
         Status::Untestable => format!("{table} not testable here"),
-        Status::NotApplicable if row.table == Table::Effects => "a snapshot: it predicts no effects".to_owned(),
         Status::NotApplicable => return None,
         _ => match row.above_null {
             Some(d) if d.above(0.0) => format!("{table} {} above the null", number(d.mean)),

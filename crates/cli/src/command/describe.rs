@@ -82,6 +82,9 @@ pub fn text(d: &Description) -> String {
             &rows,
         ));
     }
+    if let Some(r2) = d.logit_r2 {
+        out.push_str(&format!("the sum of cosines holds {r2:.4} of the centred logits\n"));
+    }
     if let Body::Circuit { edges, .. } = &d.explanation.body {
         let mut scored: Vec<_> = d.edges.iter().collect();
         scored.sort_by(|a, b| b.score.abs().total_cmp(&a.score.abs()));

@@ -78,9 +78,13 @@ pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) 
     let board = finished.board.to_json()?;
     flyroom_network::write_whole(&root.join("board.json"), board.as_bytes())?;
     flyroom_network::write_whole(&root.join("board.csv"), finished.board.to_csv().as_bytes())?;
+    let bred = serde_json::to_string_pretty(&finished.bred)?;
+    flyroom_network::write_whole(&root.join("specimens.json"), bred.as_bytes())?;
     if as_json {
         output::data(&board);
     } else {
+        output::data(&flyroom_bench::bred::text(&finished.bred));
+        output::data("");
         output::data(&finished.board.to_text());
     }
     for (cell, reason) in &finished.failures {

@@ -1,0 +1,78 @@
+//! Trials on networks whose truth is known, and on real networks that nobody here made.
+
+mod compiled;
+mod modadd113;
+mod tracr;
+
+use flyroom_explanation::Explanation;
+use flyroom_organism::{Specimen, Subject, Task, Truth};
+use flyroom_tensor::Context;
+use flyroom_validate::{Card, Observed, exam, hold};
+use std::path::PathBuf;
+
+/// A file of the fixtures. Without them the test says so, and fails where CI demands them.
+fn fixture(name: &str) -> Option<PathBuf> {
+    match std::env::var_os("FLYROOM_FIXTURES") {
+        Some(dir) => Some(PathBuf::from(dir).join(name)),
+        None => {
+            assert!(std::env::var_os("CI").is_none(), "FLYROOM_FIXTURES is unset");
+            eprintln!("SKIPPED: FLYROOM_FIXTURES is unset, so {name} is not looked at");
+            None
+        }
+    }
+}
+
+/// A specimen from a fixture, with its truth and task.
+fn imported(kind: &str, name: &str, rotated: Option<u64>) -> Option<(Specimen, Truth, Task)> {
+    let path = fixture(name)?;
+    let options = flyroom_organism::import::Options { rotated, ..Default::default() };
+    let imported = flyroom_organism::import::import(kind, &path, &options).unwrap();
+    let organism = imported.organism;
+    let (specimen, truth) = imported.into_specimen(&Context::single()).unwrap();
+    let task = organism.task(&specimen.spec.parameters, None).unwrap();
+    Some((specimen, truth, task))
+}
+
+/// The cards of some explanations, all frozen before the exam is drawn.
+fn cards(subject: &Subject, truth: &Truth, explanations: &[Explanation]) -> Vec<Card> {
+    let frozen: Vec<String> = explanations.iter().map(|e| e.hash().unwrap()).collect();
+    let budget = exam::Budget { per_family: 64, seen: 192 };
+    let observed: Vec<Observed> = exam::draw(subject, truth, &frozen, budget)
+        .unwrap()
+        .into_iter()
+        .map(|e| Observed::new(subject, e).unwrap())
+        .collect();
+    explanations.iter().map(|e| hold(subject, truth, &observed, e, 1).unwrap()).collect()
+}
+
+/// The truth, the truth's program on other parts, and another program on the truth's parts: the
+/// first holds, the others fail and the right step is blamed.
+fn truth_holds_and_controls_are_blamed(subject: &Subject, truth: &Truth) {
+    let right = truth.explanation.clone().unwrap();
+    let mut g = flyroom_tensor::Stream::new(7, "test/controls").block(0);
+    let wrong_parts = Explanation {
+        parts: flyroom_validate::reassigned_parts(&right.parts, &mut g),
+        ..right.clone()
+    };
+    let wrong_program = flyroom_validate::misdescribed(&right).unwrap();
+    let cards = cards(subject, truth, &[right, wrong_parts, wrong_program]);
+    let ranked = |i: usize| cards[i].ranked().unwrap();
+    let skill = |i: usize| ranked(i).effect.skill.unwrap();
+    let name = &subject.label;
+    assert!(skill(0) > 0.9999, "{name}: the truth's skill is {}", skill(0));
+    assert!(cards[0].clean_fidelity.unwrap() > 0.9999, "{name}: {:?}", cards[0].clean_fidelity);
+    for f in &ranked(0).effect.families {
+        if f.skill.is_some() {
+            assert!(f.specificity.is_none_or(|s| s == 1.0), "{name}: {f:?}");
+            assert_eq!(f.abstained, 0, "{name}: {f:?}");
+        }
+    }
+    let null = ranked(0).null.as_ref().unwrap();
+    assert!(null.draws >= 200 && null.high < flyroom_validate::HOLDS, "{name}: {null:?}");
+    assert!(ranked(0).shuffled.unwrap() <= 0.05, "{name}: {:?}", ranked(0).shuffled);
+    assert_eq!(cards[0].blame, None, "{name}");
+    assert!(skill(1) < flyroom_validate::HOLDS, "{name}: on wrong parts {}", skill(1));
+    assert_eq!(cards[1].blame.as_deref(), Some("decompose"), "{name}");
+    assert!(skill(2) < flyroom_validate::HOLDS, "{name}: with a wrong program {}", skill(2));
+    assert_eq!(cards[2].blame.as_deref(), Some("describe"), "{name}");
+}

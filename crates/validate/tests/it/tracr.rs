@@ -1,0 +1,47 @@
+//! The four networks that Tracr compiled (Lindner et al. 2023), each in two gauges: their programs
+//! predict in-domain interventions within the float floor, exact patching finds their edges, and
+//! the step to blame is named.
+
+use super::{imported, truth_holds_and_controls_are_blamed};
+use flyroom_describe::{Describe, Scores};
+use flyroom_explanation::Body;
+use flyroom_organism::Subject;
+use flyroom_tensor::Context;
+use flyroom_validate::wiring;
+
+const FOUR: [&str; 4] = ["hist", "reverse", "sort_unique", "frac_prevs_x"];
+
+#[test]
+fn the_programs_of_the_four_predict_every_in_domain_intervention() {
+    for name in FOUR {
+        for rotated in [None, Some(1)] {
+            let file = format!("tracr/{name}.safetensors");
+            let Some((specimen, truth, full)) = imported("tracr", &file, rotated) else { return };
+            let organism = flyroom_organism::find(&specimen.spec.organism).unwrap();
+            // The full length and a shorter one.
+            let short = organism.task(&specimen.spec.parameters, Some(3)).unwrap();
+            for task in [&full, &short] {
+                let subject = Subject::new(&specimen, task, &Context::single()).unwrap();
+                truth_holds_and_controls_are_blamed(&subject, &truth);
+            }
+        }
+    }
+}
+
+#[test]
+fn exact_patching_finds_exactly_the_edges_that_the_corruption_moves() {
+    for name in FOUR {
+        let file = format!("tracr/{name}.safetensors");
+        let Some((specimen, truth, task)) = imported("tracr", &file, Some(2)) else { return };
+        let subject = Subject::new(&specimen, &task, &Context::single()).unwrap();
+        let exact = Scores::Exact;
+        let d = exact.describe(&subject, None, &exact.defaults(), 0).unwrap();
+        let Body::Circuit { edges, .. } = &d.explanation.body else { unreachable!() };
+        let score =
+            wiring::score(&subject, &d.edges, edges, truth.circuit.as_deref(), 1).unwrap();
+        let t = score.truth.unwrap();
+        assert_eq!((t.recall, t.auroc), (1.0, 1.0), "{name}: {t:?}");
+        assert_eq!(t.precision, 1.0, "{name}: extra {:?}", t.extra);
+        assert!(score.faithfulness["resample"] > 0.99, "{name}: {:?}", score.faithfulness);
+    }
+}
