@@ -19,6 +19,7 @@ pub mod board;
 pub mod bred;
 pub mod canonical;
 pub mod clock;
+pub mod figures;
 pub mod key;
 pub mod plan;
 pub mod report;

@@ -5,8 +5,10 @@ use crate::bred::Bred;
 use crate::board::{Board, CellResult};
 use crate::key::CellSpec;
 use crate::plan::{Catalog, EntryInfo, OrganismEntry, Plan};
-use crate::schedule::{CellId, Observer, Schedule};
-use crate::store::Store;
+use crate::figures;
+use crate::report::{Figure, ReportData};
+use crate::schedule::{CellId, Observer, Outcome, Schedule};
+use crate::store::{Cell, Store};
 use crate::work::{Bench, Labels, RESULTS};
 use flyroom_organism::Parameters;
 use flyroom_tensor::Context;
@@ -55,8 +57,8 @@ const SITE: &str = "site";
 /// What came of a run.
 #[derive(Debug)]
 pub struct Finished {
-    /// The board that its results support.
-    pub board: Board,
+    /// The board that its results support, its verdicts and its figures.
+    pub report: ReportData,
     /// The specimens with what was measured on them.
     pub bred: Vec<Bred>,
     /// Cells that failed or were skipped: (cell, reason).
@@ -71,6 +73,23 @@ pub struct Cells<'a> {
     pub results: Vec<CellId>,
     /// Specimens with the labels of their organisms.
     pub specimens: Vec<(String, CellId)>,
+    /// What methods made of them.
+    pub made: Vec<Made>,
+}
+
+/// What one method made of one specimen.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// What the plan calls the organism and the method.
+    pub labels: Labels,
+    /// Seed of the specimen.
+    pub seed: u64,
+    /// The specimen.
+    pub specimen: CellId,
+    /// Its decomposition or explanation.
+    pub result: CellId,
+    /// The scores of the wiring, for explanations.
+    pub wiring: Option<CellId>,
 }
 
 /// Lays a plan out as cells.
@@ -78,6 +97,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
     let catalog = catalog();
     let mut schedule = Schedule::new();
     let mut results = vec![];
+    let mut made = vec![];
     // Specimens first: what trains longest starts first and the rest fills the gaps.
     let mut bred: Vec<(&OrganismEntry, u64, CellId)> = vec![];
     for entry in &plan.organisms {
@@ -115,6 +135,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                     let id = schedule.add(format!("decompose {name}"), spec, &[specimen], move |c, f| {
                         bench.decomposition(d, &site, &parameters, method_seed, &c[0], f)
                     });
+                    made.push(Made { labels: labels.clone(), seed, specimen, result: id, wiring: None });
                     let spec = scored("parts", &labels);
                     results.push(schedule.add(
                         format!("parts {name}"),
@@ -131,15 +152,20 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                         bench.explanation(d, &parameters, method_seed, &c[0], f)
                     });
                     described.push((method, id));
+                    let mut wiring = None;
                     if plan.wants_metric("faithfulness") || plan.wants_metric("edge-auroc") {
                         let spec = scored("wiring", &labels);
-                        results.push(schedule.add(
+                        let labels = labels.clone();
+                        let scores = schedule.add(
                             format!("wiring {name}"),
                             spec,
                             &[specimen, id],
                             move |c, f| bench.wiring(&labels, &c[0], &c[1], f),
-                        ));
+                        );
+                        results.push(scores);
+                        wiring = Some(scores);
                     }
+                    made.push(Made { labels, seed, specimen, result: id, wiring });
                 }
             }
         }
@@ -159,7 +185,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
         }
     }
     let specimens = bred.iter().map(|(e, _, id)| (e.label.clone(), *id)).collect();
-    Ok(Cells { schedule, results, specimens })
+    Ok(Cells { schedule, results, specimens, made })
 }
 
 fn scored(kind: &str, labels: &Labels) -> CellSpec {
@@ -184,6 +210,12 @@ fn parameters_without_site(all: &BTreeMap<String, Value>) -> Parameters {
     all.iter().filter(|(n, _)| *n != SITE).map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
+/// What figures are drawn from.
+struct Drawn {
+    specimens: Vec<(String, CellId)>,
+    made: Vec<Made>,
+}
+
 /// Runs a plan in a folder, or goes on where it was stopped.
 pub fn run(
     plan: &Plan,
@@ -197,9 +229,11 @@ pub fn run(
     let cells = cells(plan, &bench)?;
     let labels: Vec<String> =
         cells.schedule.ids().map(|id| cells.schedule.label(id).to_owned()).collect();
-    let outcomes = cells.schedule.run(&store, workers, observer);
+    let Cells { schedule, results, specimens, made } = cells;
+    let outcomes = schedule.run(&store, workers, observer);
+    let cells = Drawn { specimens, made };
     let mut found: Vec<CellResult> = vec![];
-    for id in &cells.results {
+    for id in &results {
         if let Some(cell) = outcomes[id.index()].cell() {
             let all: Vec<CellResult> = cell.read_json(RESULTS)?;
             found.extend(all.into_iter().filter(|r| plan.wants_metric(&r.metric)));
@@ -216,5 +250,47 @@ pub fn run(
         .zip(&outcomes)
         .filter_map(|(label, o)| o.reason().map(|r| (label, r.to_owned())))
         .collect();
-    Ok(Finished { board: Board::from_results(found), bred, failures })
+    let board = Board::from_results(found);
+    let mut provenance = vec![
+        ("flyroom".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("bits epoch".to_owned(), crate::BITS_EPOCH.to_string()),
+    ];
+    for b in &bred {
+        let weights = b.weights.chars().take(16).collect::<String>();
+        provenance.push((format!("{} / {}", b.organism, b.seed), weights));
+    }
+    let report = ReportData {
+        title: plan.name.clone(),
+        plan: plan.text.clone(),
+        verdicts: board.verdicts(),
+        figures: draw(&cells, &outcomes, &bench)?,
+        board,
+        provenance,
+    };
+    Ok(Finished { report, bred, failures })
+}
+
+/// The figures of a run: curves of all seeds, the rest for the first seed of each organism.
+fn draw(cells: &Drawn, outcomes: &[Outcome], bench: &Bench) -> Result<Vec<Figure>, Fault> {
+    let cell = |id: CellId| outcomes[id.index()].cell();
+    let specimens: Vec<(String, Cell)> = cells
+        .specimens
+        .iter()
+        .filter_map(|(name, id)| Some((name.clone(), cell(*id)?.clone())))
+        .collect();
+    let mut out = figures::curves(&specimens)?;
+    for m in cells.made.iter().filter(|m| m.seed == 0) {
+        let (Some(specimen), Some(result)) = (cell(m.specimen), cell(m.result)) else { continue };
+        let (organism, method) = (&m.labels.organism, &m.labels.method);
+        match m.wiring {
+            None => out.extend(figures::decoder(bench, organism, method, specimen, result)?),
+            Some(w) => {
+                out.extend(figures::spectrum(organism, m.seed, result)?);
+                if let Some(w) = cell(w) {
+                    out.extend(figures::circuit(organism, method, m.seed, result, w)?);
+                }
+            }
+        }
+    }
+    Ok(out)
 }

@@ -117,6 +117,14 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the page and the tables of a run once more.
+    Report {
+        /// Folder of the run.
+        run: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show a specimen, dictionary, explanation, card or run for people.
     Show {
         /// File or folder.

@@ -33,6 +33,7 @@ pub fn run(args: &Args) -> Result<bool> {
             validate::run(args, specimen, explanation, *json)
         }
         Command::Run { plan, out, json } => run::run(args, plan.as_deref(), out.as_deref(), *json),
+        Command::Report { run, json } => run::report(run, *json),
         Command::Show { path, json } => show::run(path, *json),
         Command::Import { kind, path, rotated, out, json } => {
             import::run(args, kind, path, *rotated, out, *json)

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::output;
 use anyhow::{Context as _, Result};
 use flyroom_bench::run::{FIRST_LOOK, catalog, run as carry_out};
-use flyroom_bench::{Observer, Plan};
+use flyroom_bench::{Observer, Plan, ReportData};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -75,22 +75,21 @@ pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) 
     let finished = carry_out(&plan, &root, &args.cell_context()?, args.threads()?, &bar)
         .map_err(|e| anyhow::anyhow!("{e}"))?;
     bar.bar.finish_and_clear();
-    let board = finished.board.to_json()?;
-    flyroom_network::write_whole(&root.join("board.json"), board.as_bytes())?;
-    flyroom_network::write_whole(&root.join("board.csv"), finished.board.to_csv().as_bytes())?;
+    write(&root, &finished.report)?;
     let bred = serde_json::to_string_pretty(&finished.bred)?;
     flyroom_network::write_whole(&root.join("specimens.json"), bred.as_bytes())?;
+    let board = &finished.report.board;
     if as_json {
-        output::data(&board);
+        output::data(&board.to_json()?);
     } else {
         output::data(&flyroom_bench::bred::text(&finished.bred));
         output::data("");
-        output::data(&finished.board.to_text());
+        output::data(&board.to_text());
     }
     for (cell, reason) in &finished.failures {
         output::say(args.quiet, &format!("failed: {cell}: {reason}"));
     }
-    output::say(args.quiet, &format!("run: {}", root.display()));
+    output::say(args.quiet, &format!("the page: {}", root.join("report.html").display()));
     if finished.failures.is_empty() {
         Ok(true)
     } else {
@@ -99,4 +98,32 @@ pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) 
             finished.failures.len()
         )
     }
+}
+
+/// The board, its table as CSV, and the page, beside the cells that they are made from.
+pub fn write(root: &Path, report: &ReportData) -> Result<()> {
+    let put = |name: &str, text: &str| {
+        flyroom_network::write_whole(&root.join(name), text.as_bytes())
+    };
+    put("board.json", &report.board.to_json()?)?;
+    put("board.csv", &report.board.to_csv())?;
+    put("report.json", &serde_json::to_string(report)?)?;
+    Ok(put("report.html", &report.to_html())?)
+}
+
+/// `flyroom report`: the page and the tables of a run once more, from what the run left.
+pub fn report(root: &Path, as_json: bool) -> Result<bool> {
+    let path = root.join("report.json");
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("{}; hint: `flyroom run` writes it when it ends", path.display())
+    })?;
+    let report: ReportData =
+        serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    write(root, &report)?;
+    if as_json {
+        output::json(&report)?;
+    } else {
+        output::data(&report.board.to_text());
+    }
+    Ok(true)
 }
