@@ -1,7 +1,7 @@
 //! The board: each status by an example, ranks, bytes, and what people read.
 
 use flyroom_bench::board::{
-    Absent, Board, CellResult, Grade, NullTheory, OracleKind, Row, Source, Standing, Status, Table, Tier,
+    Absent, Board, CellResult, Grade, NullTheory, OracleKind, Role, Row, Source, Standing, Status, Table, Tier,
 };
 
 /// Scores of seeds 0.. between a null of .2 and the truth at 1, on an exact truth.
@@ -161,6 +161,36 @@ fn the_whole_model_is_the_ceiling_and_takes_no_rank_from_anyone() {
 }
 
 #[test]
+fn the_truth_and_the_controls_take_no_rank_and_a_control_that_holds_is_a_fault_of_the_board() {
+    let role = |method, scores: &[f64], role| edit(results(method, scores), |r| r.role = role);
+    let board = |control: &[f64]| {
+        let mut all = role("the truth", &[1.0, 1.0], Role::Truth);
+        all.extend(role("wrong on purpose", control, Role::Control));
+        all.extend(results("topk", &[0.8, 0.9]));
+        Board::from_results(all)
+    };
+    let fails = board(&[0.3, 0.4]);
+    let mut rows: Vec<_> = fails.rows.iter().map(|r| (r.method.as_str(), r.status, r.rank)).collect();
+    rows.sort();
+    assert_eq!(
+        rows,
+        [
+            ("the truth", Status::Truth, None),
+            ("topk", Status::Ranked, Some(1)),
+            ("wrong on purpose", Status::Control, None),
+        ]
+    );
+    assert!(fails.faults.is_empty());
+    assert_eq!(board(&[0.95, 0.97]).faults, ["wrong on purpose on tracr-hist is wrong on purpose and holds"]);
+}
+
+#[test]
+fn a_control_that_fails_is_said_to_fail_as_it_must() {
+    let control = edit(explanation("shuffled", [None, None, Some(0.1)], 2), |r| r.role = Role::Control);
+    assert_eq!(verdict(control), "shuffled on tracr-hist: fails, as it must: wrong effect sizes");
+}
+
+#[test]
 fn equal_scores_share_a_rank_and_the_next_rank_is_left_out() {
     let mut all = results("b", &[0.8, 0.9]);
     all.extend(results("a", &[0.8, 0.9]));
@@ -279,7 +309,7 @@ fn a_verdict_says_what_is_right_and_blames_the_first_step_that_is_not() {
     );
     assert_eq!(
         verdict(explanation("topk", [Some(0.92), None, None], 2)),
-        "topk on tracr-hist: right parts; a snapshot: it predicts no effects"
+        "topk on tracr-hist: right parts, a snapshot that predicts no effects"
     );
 }
 

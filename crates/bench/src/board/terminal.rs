@@ -4,8 +4,8 @@ use super::{Board, Row, Status, Table, Tier, number};
 
 /// The widest line.
 const WIDTH: usize = 100;
-/// Widest organism and method.
-const NAMES: [usize; 2] = [24, 19];
+/// Organism and method keep at least this much of their names.
+const LEAST: usize = 8;
 /// Widest heading of the score.
 const HEADING: usize = 15;
 
@@ -62,8 +62,8 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
         let tier = if row.tier == Tier::None { "" } else { row.tier.name() };
         let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         lines.push([
-            clip(&organism, NAMES[0]),
-            clip(&row.method, NAMES[1]),
+            organism,
+            row.method.clone(),
             tier.to_owned(),
             score(row),
             optional(row.null),
@@ -85,6 +85,12 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
     if lines[1..].iter().all(|line| line[2].is_empty()) {
         widths[2] = 0;
     }
+    // The longer of the two names gives way; numbers and the status are never cut.
+    let line_width = |widths: &[usize; 8]| 1 + widths.iter().filter(|w| **w > 0).map(|w| w + 2).sum::<usize>() - 1;
+    while line_width(&widths) > WIDTH && widths[0].max(widths[1]) > LEAST {
+        let longer = usize::from(widths[1] > widths[0]);
+        widths[longer] -= 1;
+    }
     let mut text = String::new();
     for (n, line) in lines.iter().enumerate() {
         let mut out = String::from(" ");
@@ -93,6 +99,7 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
             if width == 0 {
                 continue;
             }
+            let field = if i < 2 { clip(field, width) } else { field.clone() };
             let numeric = (3..7).contains(&i);
             out.push_str(&if numeric { format!(" {field:>width$} ") } else { format!(" {field:<width$} ") });
         }

@@ -77,6 +77,9 @@ pub struct Verdict {
     pub organism: String,
     /// The method.
     pub method: String,
+    /// Why it stands on the board.
+    #[serde(default)]
+    pub role: Role,
     /// The tier of its effects; `-` where it has none.
     pub tier: Tier,
     /// The grade of each table that has a score between a null and an oracle.
@@ -139,7 +142,9 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
         *effects == Grade::Right && grades.values().all(|grade| *grade >= Grade::Most)
     });
     let fell_short = holds == Some(false) || grades.values().any(|g| *g < Grade::Most);
-    let blame = if fell_short { blame(rows, &grades) } else { None };
+    // What is wrong on purpose has nobody to blame.
+    let role = rows.first().map_or(Role::Method, |r| r.role);
+    let blame = if fell_short && role != Role::Control { blame(rows, &grades) } else { None };
 
     let subject = subject(organism, method, tier, several, rows);
     let lead = match holds {
@@ -160,8 +165,7 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
     if rows.iter().any(|r| r.source == Source::ReverseEngineered) {
         text.push_str(" (the truth is itself a claim)");
     }
-    let blame = blame.filter(|_| fell_short);
-    Verdict { organism: organism.to_owned(), method: method.to_owned(), tier, grades, holds, blame, text }
+    Verdict { organism: organism.to_owned(), method: method.to_owned(), role, tier, grades, holds, blame, text }
 }
 
 /// What to say about a table whose score has no place between a null and an oracle.

@@ -42,7 +42,7 @@ pub use figure::{
     LineChart, Series, Vector,
 };
 
-use crate::board::{Board, Table, Verdict};
+use crate::board::{Board, Role, Table, Verdict};
 use svg::escape;
 
 const STYLE: &str = include_str!("style.css");
@@ -146,6 +146,9 @@ impl ReportData {
         let mut text = String::from("<section>\n<h2>Verdicts</h2>\n<ul class=\"verdicts\">\n");
         for verdict in &self.verdicts {
             let (class, word) = match verdict.holds {
+                // A control has to fail: one that holds is the bad news.
+                Some(true) if verdict.role == Role::Control => ("fails", "holds"),
+                Some(false) | None if verdict.role == Role::Control => ("open", "control"),
                 Some(true) => ("holds", "holds"),
                 Some(false) => ("fails", "fails"),
                 None => ("open", "open"),
