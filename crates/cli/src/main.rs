@@ -4,6 +4,7 @@
 
 mod args;
 mod command;
+mod names;
 mod output;
 
 use clap::Parser;

@@ -36,7 +36,11 @@ pub fn error(e: &anyhow::Error) {
         }
     }
     let text = seen.join(": ");
-    match text.split_once("; hint: ") {
+    let (at, skip) = match (text.find("; hint: "), text.find("; did you mean ")) {
+        (Some(at), _) => (Some(at), "; hint: ".len()),
+        (None, at) => (at, "; ".len()),
+    };
+    match at.map(|at| (&text[..at], &text[at + skip..])) {
         Some((what, hint)) => eprintln!("error: {what}\nhint: {hint}"),
         None => eprintln!("error: {text}"),
     }

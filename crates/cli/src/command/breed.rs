@@ -1,10 +1,11 @@
 //! `flyroom breed`: specimens of an organism.
 
 use crate::args::Args;
-use crate::output;
+use crate::{names, output};
 use anyhow::{Result, bail};
+use flyroom_bench::CellSpec;
 use flyroom_organism::train::Nursery;
-use flyroom_organism::{Specimen, with_defaults};
+use flyroom_organism::Specimen;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -12,14 +13,14 @@ use std::path::Path;
 /// `a..b` (end exclusive) or one seed.
 pub fn seeds(text: &str) -> Result<std::ops::Range<u64>> {
     let number = |s: &str| {
-        s.trim().parse::<u64>().map_err(|_| anyhow::anyhow!("--seeds {text}: write 0..5 or 3"))
+        s.trim().parse::<u64>().map_err(|_| anyhow::anyhow!("--seeds {text}: no seeds; hint: write 0..5 or 3"))
     };
     let range = match text.split_once("..") {
         Some((a, b)) => number(a)?..number(b)?,
         None => number(text)?..number(text)? + 1,
     };
     if range.is_empty() {
-        bail!("--seeds {text}: the end is exclusive, so this is no seed");
+        bail!("--seeds {text}: this is no seed; hint: the end is exclusive, 0..1 is seed 0");
     }
     Ok(range)
 }
@@ -32,8 +33,7 @@ pub fn run(
     out: &Path,
     as_json: bool,
 ) -> Result<bool> {
-    let organism = flyroom_organism::find(organism)?;
-    let parameters = with_defaults(organism, &super::settings(set)?)?;
+    let (organism, parameters) = names::organism(organism, &super::settings(set)?)?;
     let cx = args.context()?;
     let mut bred: Vec<Value> = vec![];
     for seed in seeds(seed_range)? {
@@ -52,8 +52,13 @@ pub fn run(
             ),
             None => {
                 let bar = progress_bar(args, &label);
+                // What was begun with other parameters is not gone on with.
+                let key = CellSpec::new("specimen", organism.entry().name, organism.entry().version)
+                    .parameters(parameters.clone().into_iter().collect())
+                    .seed(seed)
+                    .key();
                 let nursery = Nursery {
-                    checkpoints: Some(dir.join("checkpoints")),
+                    checkpoints: Some(dir.join("checkpoints").join(key.short())),
                     every: 500,
                     progress: &|step, steps| {
                         bar.set_length(steps as u64);
@@ -61,7 +66,12 @@ pub fn run(
                         true
                     },
                 };
-                let result = organism.breed(&parameters, seed, &cx, &nursery)?;
+                let result = organism.breed(&parameters, seed, &cx, &nursery).map_err(|e| {
+                    let text = e.to_string();
+                    let ours = text.contains("checkpoint.safetensors") && !text.contains("hint: ");
+                    let way_out = if ours { "; hint: delete this file to breed from the start" } else { "" };
+                    anyhow::anyhow!("{text}{way_out}")
+                })?;
                 bar.finish_and_clear();
                 let metrics = organism.measure(&parameters, &result.network, &cx)?;
                 let (specimen, truth) =

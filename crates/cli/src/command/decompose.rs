@@ -1,9 +1,9 @@
 //! `flyroom decompose`: step 1.
 
 use crate::args::Args;
-use crate::output;
+use crate::{names, output};
 use anyhow::Result;
-use flyroom_decompose::{collect, find, with_defaults};
+use flyroom_decompose::collect;
 use flyroom_organism::Subject;
 use serde_json::json;
 use std::path::Path;
@@ -19,8 +19,7 @@ pub fn run(
     out: &Path,
     as_json: bool,
 ) -> Result<bool> {
-    let method = find(method)?;
-    let parameters = with_defaults(method, &super::settings(set)?)?;
+    let (method, parameters) = names::decompose(method, &super::settings(set)?)?;
     let (specimen, task) = super::specimen(specimen)?;
     let cx = args.context()?;
     let subject = Subject::new(&specimen, &task, &cx)?;

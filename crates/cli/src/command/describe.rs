@@ -1,10 +1,10 @@
 //! `flyroom describe`: step 2.
 
 use crate::args::Args;
-use crate::output;
+use crate::{names, output};
 use anyhow::Result;
 use flyroom_decompose::Dictionary;
-use flyroom_describe::{Description, find};
+use flyroom_describe::Description;
 use flyroom_explanation::Body;
 use flyroom_organism::Subject;
 use std::path::Path;
@@ -20,19 +20,7 @@ pub fn run(
     out: &Path,
     as_json: bool,
 ) -> Result<bool> {
-    let method = find(method)?;
-    let mut parameters = method.defaults();
-    for (key, value) in super::settings(set)? {
-        if !parameters.contains_key(&key) {
-            let known: Vec<&str> = parameters.keys().map(String::as_str).collect();
-            anyhow::bail!(
-                "method {} has no parameter '{key}'; hint: it has {}",
-                method.entry().name,
-                if known.is_empty() { "none".into() } else { known.join(", ") }
-            );
-        }
-        parameters.insert(key, value);
-    }
+    let (method, parameters) = names::describe(method, &super::settings(set)?)?;
     let parts = parts.map(Dictionary::load).transpose()?;
     let (specimen, task) = super::specimen(specimen)?;
     let subject = Subject::new(&specimen, &task, &args.context()?)?;

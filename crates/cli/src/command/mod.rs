@@ -45,7 +45,7 @@ impl Args {
     /// Threads to use.
     pub fn threads(&self) -> Result<usize> {
         match self.threads {
-            Some(0) => bail!("--threads 0: at least one thread is needed"),
+            Some(0) => bail!("--threads 0: no thread, no result; hint: leave it out for all cores"),
             Some(n) => Ok(n),
             None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
         }
@@ -71,7 +71,7 @@ pub fn settings(set: &[String]) -> Result<Parameters> {
     let mut out = Parameters::new();
     for s in set {
         let Some((key, value)) = s.split_once('=') else {
-            bail!("--set {s}: write KEY=VALUE");
+            bail!("--set {s}: no value; hint: write KEY=VALUE");
         };
         let value = serde_json::from_str::<Value>(value)
             .ok()
@@ -87,7 +87,8 @@ pub fn settings(set: &[String]) -> Result<Parameters> {
 /// A specimen from its folder, with its task.
 pub fn specimen(dir: &Path) -> Result<(Specimen, Task)> {
     let specimen = Specimen::read(dir)?;
-    let organism = flyroom_organism::find(&specimen.spec.organism)?;
-    let task = organism.task(&specimen.spec.parameters, None)?;
+    let file = || dir.join("specimen.json").display().to_string();
+    let organism = flyroom_organism::find(&specimen.spec.organism).with_context(file)?;
+    let task = organism.task(&specimen.spec.parameters, None).with_context(file)?;
     Ok((specimen, task))
 }

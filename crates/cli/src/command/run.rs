@@ -63,8 +63,9 @@ impl Observer for Bar {
 pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) -> Result<bool> {
     let (text, file) = match plan {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("{}", path.display()))?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                anyhow::anyhow!("{}: {e}; hint: a plan is a file in TOML", path.display())
+            })?;
             (text, path.display().to_string())
         }
         None => (FIRST_LOOK.to_owned(), "first-look".to_owned()),
@@ -90,14 +91,14 @@ pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) 
         output::say(args.quiet, &format!("failed: {cell}: {reason}"));
     }
     output::say(args.quiet, &format!("the page: {}", root.join("report.html").display()));
-    if finished.failures.is_empty() {
-        Ok(true)
-    } else {
-        anyhow::bail!(
-            "{} cells failed, all others are on the board; hint: run the same command again after mending the cause",
-            finished.failures.len()
-        )
-    }
+    let Some((cell, reason)) = finished.failures.first() else { return Ok(true) };
+    // Its own way out was printed above; here it is what and where.
+    let reason = reason.lines().next().unwrap_or("");
+    anyhow::bail!(
+        "{} of the cells failed, all others are on the board; the first: {cell}: {reason}; \
+         hint: run the same command again after mending the cause",
+        finished.failures.len()
+    )
 }
 
 /// The board, its table as CSV, and the page, beside the cells that they are made from.

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::output;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use flyroom_decompose::Dictionary;
 use flyroom_explanation::Explanation;
 use flyroom_organism::{Subject, Truth};
@@ -11,13 +11,20 @@ use std::path::Path;
 
 pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result<bool> {
     let (specimen, task) = super::specimen(dir)?;
-    let truth = Truth::read(&specimen.truth_path(dir))?;
+    let truth_path = specimen.truth_path(dir);
+    let truth = Truth::read(&truth_path)?;
+    if truth.schema != 1 {
+        bail!("{}: schema {} is newer than this program", truth_path.display(), truth.schema);
+    }
     let cx = args.context()?;
     let subject = Subject::new(&specimen, &task, &cx)?;
     if explanation.is_dir() {
         let dictionary = Dictionary::load(explanation)?;
         let features = truth.features_at(&dictionary.site);
-        let score = parts::match_dictionary(&dictionary, &features, 0, 200, &cx)?;
+        let score = parts::match_dictionary(&dictionary, &features, 0, 200, &cx)
+            .with_context(|| {
+                format!("{} against {}", explanation.display(), truth_path.display())
+            })?;
         if as_json {
             output::json(&score)?;
         } else {
@@ -46,7 +53,7 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
     {
         output::say(
             args.quiet,
-            &format!("note: {} was made for another specimen ({})", explanation.display(), &id[..12.min(id.len())]),
+            &format!("note: {} was made for another specimen ({})", explanation.display(), id.chars().take(12).collect::<String>()),
         );
     }
     let frozen = [e.hash()?];

@@ -1,0 +1,172 @@
+//! What the commands say: help as snapshots, lists as JSON, errors with a way out.
+
+use crate::tool::{line, scratch};
+use std::path::Path;
+
+/// The commands that the binary says it has.
+fn commands() -> Vec<String> {
+    let dir = scratch();
+    let help = line(dir.path(), "--help").stdout;
+    let all: Vec<String> = help
+        .lines()
+        .skip_while(|l| *l != "Commands:")
+        .skip(1)
+        .take_while(|l| !l.is_empty())
+        .filter(|l| l.starts_with("  ") && !l.starts_with("   "))
+        .filter_map(|l| l.split_whitespace().next().map(str::to_owned))
+        .collect();
+    assert!(all.len() >= 8, "{help}");
+    all
+}
+
+/// Set to write the snapshots anew.
+const UPDATE: &str = "FLYROOM_UPDATE";
+
+#[test]
+fn help_is_as_committed() {
+    let dir = scratch();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/help");
+    let mut changed = vec![];
+    let lines = [("flyroom".to_string(), "--help".to_string())]
+        .into_iter()
+        .chain(commands().into_iter().map(|c| (c.clone(), format!("{c} --help"))));
+    for (name, arguments) in lines {
+        let ran = line(dir.path(), &arguments);
+        assert_eq!(ran.code, Some(0), "{arguments}: {}", ran.stderr);
+        let file = folder.join(format!("{name}.txt"));
+        if std::env::var_os(UPDATE).is_some() {
+            std::fs::write(&file, &ran.stdout).expect("a snapshot is written");
+        } else if std::fs::read_to_string(&file).ok().as_deref() != Some(ran.stdout.as_str()) {
+            changed.push(format!("flyroom {arguments} is now:\n{}", ran.stdout));
+        }
+    }
+    assert!(
+        changed.is_empty(),
+        "{}\nif this is meant, run the test with {UPDATE}=1 and commit",
+        changed.join("\n")
+    );
+}
+
+#[test]
+fn no_help_snapshot_is_left_of_a_command_that_went() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/help");
+    let commands = commands();
+    for entry in std::fs::read_dir(folder).expect("the snapshots").flatten() {
+        let name = entry.file_name().into_string().expect("UTF-8");
+        let name = name.trim_end_matches(".txt");
+        assert!(name == "flyroom" || commands.iter().any(|c| c == name), "{name}.txt");
+    }
+}
+
+#[test]
+fn lists_are_json_with_unique_names() {
+    let dir = scratch();
+    for (what, keys) in [
+        ("organisms", &["name", "summary", "source", "standing", "cost", "parameters"][..]),
+        ("methods", &["name", "summary", "step", "version", "source", "parameters"]),
+        ("metrics", &["name", "summary", "table", "null", "oracle"]),
+    ] {
+        let all = line(dir.path(), &format!("list {what} --json")).json();
+        let all = all.as_array().expect("a list").clone();
+        let mut names: Vec<&str> = all.iter().map(|e| e["name"].as_str().expect("a name")).collect();
+        for e in &all {
+            for k in keys {
+                assert!(e.get(k).is_some_and(|v| *v != ""), "{what}: {} has no {k}", e["name"]);
+            }
+        }
+        let table = line(dir.path(), &format!("list {what}"));
+        assert_eq!(table.code, Some(0));
+        for n in &names {
+            assert!(table.stdout.contains(n), "{n} is not in the table");
+        }
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count, "{what}: a name stands twice");
+    }
+}
+
+#[test]
+fn no_argument_is_an_error_with_usage() {
+    let dir = scratch();
+    let ran = line(dir.path(), "");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("Usage: flyroom"), "{}", ran.stderr);
+}
+
+#[test]
+fn errors_say_what_and_what_to_do() {
+    let dir = scratch();
+    for (arguments, what, way_out) in [
+        ("breed superpositon-5-2", "superpositon-5-2", "did you mean 'superposition-5-2'"),
+        ("breed nothing-like-it-at-all", "nothing-like-it-at-all", "there are superposition-5-2"),
+        ("breed superposition-5-2 --set step=20", "'step'", "did you mean 'steps'"),
+        ("breed superposition-5-2 --set steps=many", "steps", "hint:"),
+        ("breed superposition-5-2 --set steps", "--set steps", "KEY=VALUE"),
+        ("breed superposition-5-2 --set steps=1 --set steps=2", "steps", "twice"),
+        ("breed superposition-5-2 --seeds 3..3", "--seeds 3..3", "hint:"),
+        ("breed superposition-5-2 --seeds x", "--seeds x", "hint:"),
+        ("breed superposition-5-2 --threads 0", "--threads 0", "hint:"),
+        ("breed superposition-5-2 --kernels avx3", "--kernels avx3", "hint:"),
+        ("decompose nowhere --method pca --out x", "nowhere", "hint:"),
+        ("decompose nowhere --method pcaa --out x", "pcaa", "did you mean 'pca'"),
+        ("describe nowhere --method eapp --out x", "eapp", "did you mean 'eap'"),
+        ("describe nowhere --method eap --set pair=3 --out x", "'pair'", "did you mean 'pairs'"),
+        ("describe nowhere --method pca --out x", "pca", "decompose"),
+        ("decompose nowhere --method eap --out x", "eap", "describe"),
+        ("validate nowhere nothing.json", "nowhere", "hint:"),
+        ("show nowhere", "nowhere", "hint:"),
+        ("run nowhere.toml", "nowhere.toml", "hint:"),
+        ("import trcr nowhere.safetensors", "trcr", "did you mean 'tracr'"),
+        ("import tracr nowhere.safetensors", "nowhere.safetensors", "hint:"),
+        ("bred superposition-5-2", "bred", "'breed'"),
+        ("list organism", "organism", "organisms"),
+    ] {
+        let ran = line(dir.path(), arguments);
+        assert_eq!(ran.code, Some(2), "flyroom {arguments}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "flyroom {arguments} printed {}", ran.stdout);
+        assert!(ran.stderr.starts_with("error: "), "flyroom {arguments}: {}", ran.stderr);
+        for word in [what, way_out] {
+            assert!(ran.stderr.contains(word), "flyroom {arguments}: no '{word}' in {}", ran.stderr);
+        }
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0, "something was written");
+}
+
+#[test]
+fn data_goes_to_stdout_and_words_to_stderr() {
+    let dir = scratch();
+    let small = "breed superposition-5-2 --set steps=2 --set batch=8 --out .";
+    let first = line(dir.path(), &format!("{small} --json"));
+    let again = line(dir.path(), &format!("{small} --json"));
+    assert_eq!(first.json(), again.json(), "what is there already is printed alike");
+    assert!(again.stderr.contains("is there already"));
+    let quiet = line(dir.path(), &format!("{small} --json --quiet"));
+    assert_eq!((quiet.stderr.as_str(), quiet.stdout), ("", first.stdout));
+    let shown = line(dir.path(), "show superposition-5-2-0 --json").json();
+    assert_eq!(shown["id"], first_id(&again.json()));
+}
+
+fn first_id(bred: &serde_json::Value) -> serde_json::Value {
+    bred[0]["id"].clone()
+}
+
+#[test]
+fn an_import_does_not_replace_another_specimen() {
+    let Ok(fixtures) = std::env::var("FLYROOM_FIXTURES") else {
+        eprintln!("SKIPPED: imports into one folder: FLYROOM_FIXTURES is not set");
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "fixtures are needed where CI=true");
+        return;
+    };
+    let fixtures = std::fs::canonicalize(fixtures).expect("the fixtures");
+    let dir = scratch();
+    let import = |name: &str| {
+        let file = fixtures.join("induction26").join(name);
+        line(dir.path(), &format!("import induction26 {} --out . --json --quiet", file.display()))
+    };
+    let first = import("solves.safetensors").json();
+    let second = import("at-chance.safetensors");
+    assert_eq!(second.code, Some(2), "{}", second.stdout);
+    assert!(second.stderr.contains("holds another specimen"), "{}", second.stderr);
+    assert_eq!(import("solves.safetensors").json(), first);
+}

@@ -1,0 +1,424 @@
+//! The pages of `docs/` are tests.
+//!
+//! A block fenced as `check` holds command lines of flyroom, run in one folder of its own, and
+//! after each the claims about what it prints as JSON: `path op value`, where op is `==`, `<`,
+//! `>`, `<=`, `>=` or `between A and B`. A path is names joined by dots; `*` stands for every
+//! element of a list, a number for one of them, `length` for how many there are. If a command
+//! prints a list, its claims hold for every element. Exit code 2 is a failure.
+//!
+//! `check-fixtures` blocks need the environment variable `FLYROOM_FIXTURES` (`$FIXTURES` in their
+//! text), `check-long` blocks run with `FLYROOM_LONG=1`. What is skipped is said aloud, and
+//! fixtures that are missing where `CI=true` fail.
+
+use crate::tool::{flyroom, line as flyroom_line, scratch};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").canonicalize().expect("docs/ is there")
+}
+
+/// All pages, in order, with their paths below `docs/`.
+fn pages() -> Vec<(String, String)> {
+    fn walk(root: &Path, dir: &Path, all: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(dir).expect("docs/ can be listed").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(root, &path, all);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                let name = path.strip_prefix(root).expect("below docs/").display().to_string();
+                all.push((name, std::fs::read_to_string(&path).expect("a page is UTF-8")));
+            }
+        }
+    }
+    let mut all = vec![];
+    walk(&docs(), &docs(), &mut all);
+    all.sort();
+    assert!(all.len() > 10, "docs/ holds hardly any page");
+    all
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Quick,
+    Fixtures,
+    Long,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Op {
+    Equal(Value),
+    Less(f64),
+    Greater(f64),
+    AtMost(f64),
+    AtLeast(f64),
+    Between(f64, f64),
+}
+
+#[derive(Debug, Clone)]
+struct Claim {
+    line: usize,
+    path: String,
+    op: Op,
+    text: String,
+}
+
+#[derive(Debug, Clone)]
+struct Step {
+    line: usize,
+    command: String,
+    claims: Vec<Claim>,
+}
+
+#[derive(Debug, Clone)]
+struct Block {
+    page: String,
+    kind: Kind,
+    steps: Vec<Step>,
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().map_err(|_| format!("'{text}' is not a number"))
+}
+
+/// A line that is a claim, or `None` if it is a command.
+fn claim(line: usize, text: &str) -> Result<Option<Claim>, String> {
+    let mut words = text.splitn(3, ' ');
+    let (Some(path), Some(op), Some(rest)) = (words.next(), words.next(), words.next()) else {
+        return Ok(None);
+    };
+    let op = match op {
+        "==" => Op::Equal(
+            serde_json::from_str(rest).map_err(|_| format!("'{rest}' is no JSON value"))?,
+        ),
+        "<" => Op::Less(number(rest)?),
+        ">" => Op::Greater(number(rest)?),
+        "<=" => Op::AtMost(number(rest)?),
+        ">=" => Op::AtLeast(number(rest)?),
+        "between" => {
+            let (a, b) = rest.split_once(" and ").ok_or("between needs 'A and B'")?;
+            let (a, b) = (number(a)?, number(b)?);
+            if a > b {
+                return Err(format!("nothing is between {a} and {b}"));
+            }
+            Op::Between(a, b)
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Claim { line, path: path.into(), op, text: text.into() }))
+}
+
+/// The blocks of a page.
+fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
+    let mut all = vec![];
+    let mut open: Option<(Option<Kind>, Vec<Step>)> = None;
+    for (i, raw) in text.lines().enumerate() {
+        let (at, trimmed) = (i + 1, raw.trim());
+        let wrong = |why: &str| format!("docs/{page}:{at}: {why}");
+        if let Some(fence) = trimmed.strip_prefix("```") {
+            match open.take() {
+                Some((Some(kind), steps)) => {
+                    if steps.is_empty() || steps.iter().all(|s| s.claims.is_empty()) {
+                        return Err(wrong("a check block that claims nothing"));
+                    }
+                    all.push(Block { page: page.into(), kind, steps });
+                }
+                Some((None, _)) => {}
+                None => {
+                    let kind = match fence.trim() {
+                        "check" => Some(Kind::Quick),
+                        "check-fixtures" => Some(Kind::Fixtures),
+                        "check-long" => Some(Kind::Long),
+                        other if other.starts_with("check") => {
+                            return Err(wrong("this kind of check block does not exist"));
+                        }
+                        _ => None,
+                    };
+                    open = Some((kind, vec![]));
+                }
+            }
+        } else if let Some((Some(_), steps)) = &mut open
+            && !trimmed.is_empty()
+        {
+            match claim(at, trimmed).map_err(|e| wrong(&e))? {
+                Some(c) => match steps.last_mut() {
+                    Some(step) => step.claims.push(c),
+                    None => return Err(wrong("a claim before any command")),
+                },
+                None => {
+                    steps.push(Step { line: at, command: trimmed.into(), claims: vec![] });
+                }
+            }
+        }
+    }
+    match open {
+        Some(_) => Err(format!("docs/{page}: a fence is not closed")),
+        None => Ok(all),
+    }
+}
+
+fn all_blocks() -> Vec<Block> {
+    let found: Result<Vec<_>, _> = pages().iter().map(|(n, t)| blocks(n, t)).collect();
+    found.unwrap_or_else(|e| panic!("{e}")).concat()
+}
+
+/// Every value at a path.
+fn values<'a>(v: &'a Value, path: &str, out: &mut Vec<std::borrow::Cow<'a, Value>>) -> bool {
+    let (head, rest) = match path.split_once('.') {
+        Some((h, r)) => (h, Some(r)),
+        None => (path, None),
+    };
+    let down = |v: &'a Value| match rest {
+        Some(r) => values(v, r, out),
+        None => {
+            out.push(std::borrow::Cow::Borrowed(v));
+            true
+        }
+    };
+    match (v, head) {
+        (Value::Array(items), "*") => items.iter().all(down),
+        (Value::Array(items), "length") if rest.is_none() => {
+            out.push(std::borrow::Cow::Owned(items.len().into()));
+            true
+        }
+        (Value::Array(items), i) => {
+            i.parse::<usize>().ok().and_then(|i| items.get(i)).is_some_and(down)
+        }
+        (Value::Object(o), key) => o.get(key).is_some_and(down),
+        _ => false,
+    }
+}
+
+fn holds(op: &Op, v: &Value) -> bool {
+    let ordered = |ok: &dyn Fn(f64) -> bool| v.as_f64().is_some_and(ok);
+    match op {
+        Op::Equal(want) => match (want.as_f64(), v.as_f64()) {
+            (Some(a), Some(b)) => a == b,
+            _ => want == v,
+        },
+        Op::Less(b) => ordered(&|x| x < *b),
+        Op::Greater(b) => ordered(&|x| x > *b),
+        Op::AtMost(b) => ordered(&|x| x <= *b),
+        Op::AtLeast(b) => ordered(&|x| x >= *b),
+        Op::Between(a, b) => ordered(&|x| *a <= x && x <= *b),
+    }
+}
+
+/// What is wrong with the printed JSON, or nothing.
+fn broken(claim: &Claim, printed: &Value) -> Vec<String> {
+    let elements: Vec<&Value> = match printed {
+        Value::Array(items) => items.iter().collect(),
+        one => vec![one],
+    };
+    let mut out = vec![];
+    if elements.is_empty() {
+        out.push("nothing was printed".into());
+    }
+    for (i, element) in elements.iter().enumerate() {
+        let mut found = vec![];
+        if !values(element, &claim.path, &mut found) || found.is_empty() {
+            out.push(format!("element {i}: there is no '{}'", claim.path));
+        }
+        for v in found {
+            if !holds(&claim.op, &v) {
+                out.push(format!("element {i}: got {v}"));
+            }
+        }
+    }
+    out
+}
+
+/// Runs a block; returns what failed.
+fn run(block: &Block, fixtures: &str) -> Vec<String> {
+    let dir = scratch();
+    let mut failures = vec![];
+    for step in &block.steps {
+        let place = format!("docs/{}:{}", block.page, step.line);
+        let text = step.command.replace("$FIXTURES", fixtures);
+        let mut args: Vec<&str> = text.split_whitespace().collect();
+        let out = match args[0] {
+            "breed" | "import" => Some("."),
+            "decompose" => Some("dictionary"),
+            "describe" => Some("explanation.json"),
+            "run" => Some("run"),
+            _ => None,
+        };
+        if let Some(out) = out
+            && !args.contains(&"--out")
+        {
+            args.extend(["--out", out]);
+        }
+        args.extend(["--json", "--quiet", "--threads", "1"]);
+        let ran = flyroom(dir.path(), &args);
+        if !matches!(ran.code, Some(0 | 1)) {
+            failures.push(format!(
+                "{place}: flyroom {}\n    exit code {:?}: {}",
+                step.command,
+                ran.code,
+                ran.stderr.trim()
+            ));
+            break;
+        }
+        let printed: Value = match serde_json::from_str(&ran.stdout) {
+            Ok(v) => v,
+            Err(e) => {
+                failures.push(format!("{place}: flyroom {}\n    no JSON: {e}", step.command));
+                break;
+            }
+        };
+        for claim in &step.claims {
+            for why in broken(claim, &printed) {
+                failures.push(format!(
+                    "docs/{}:{}: after flyroom {}\n    expected {}, {why}",
+                    block.page, claim.line, step.command, claim.text
+                ));
+            }
+        }
+    }
+    failures
+}
+
+/// Runs blocks on all cores, each command on one thread.
+fn run_all(kind: Kind, fixtures: &str) {
+    let blocks: Vec<Block> = all_blocks().into_iter().filter(|b| b.kind == kind).collect();
+    assert!(!blocks.is_empty(), "no {kind:?} block in docs/");
+    let next = AtomicUsize::new(0);
+    let failures: Mutex<Vec<String>> = Mutex::default();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let failed = run(block, fixtures);
+                    failures.lock().expect("no worker panicked").extend(failed);
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().expect("no worker panicked");
+    failures.sort();
+    assert!(failures.is_empty(), "{} claims fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn what_the_pages_claim_is_so() {
+    run_all(Kind::Quick, "");
+}
+
+#[test]
+fn what_the_pages_claim_of_foreign_networks_is_so() {
+    match std::env::var("FLYROOM_FIXTURES") {
+        Ok(dir) => {
+            let dir = std::fs::canonicalize(&dir)
+                .unwrap_or_else(|e| panic!("FLYROOM_FIXTURES={dir}: {e}"));
+            run_all(Kind::Fixtures, &dir.display().to_string());
+        }
+        Err(_) => {
+            eprintln!("SKIPPED: check-fixtures blocks of docs/: FLYROOM_FIXTURES is not set");
+            assert_ne!(
+                std::env::var("CI").as_deref(),
+                Ok("true"),
+                "FLYROOM_FIXTURES must be set where CI=true"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_pages_claim_of_long_runs_is_so() {
+    if std::env::var("FLYROOM_LONG").as_deref() == Ok("1") {
+        run_all(Kind::Long, "");
+    } else {
+        eprintln!("SKIPPED: check-long blocks of docs/: FLYROOM_LONG=1 runs them");
+    }
+}
+
+#[test]
+fn every_block_of_every_page_can_be_read() {
+    let kinds = |k| all_blocks().iter().filter(|b| b.kind == k).count();
+    assert!(kinds(Kind::Quick) >= 10);
+    assert!(kinds(Kind::Fixtures) >= 5);
+    assert!(kinds(Kind::Long) >= 1);
+}
+
+/// A page is the page of the names in its headings, separated by commas, code marks aside.
+/// `name@aligned` and other variants behind an @ share the page of `name`.
+fn names_of(page: &str) -> BTreeSet<String> {
+    let mut fenced = false;
+    let mut names = BTreeSet::new();
+    for l in page.lines() {
+        if l.starts_with("```") {
+            fenced = !fenced;
+        } else if let Some(title) = l.strip_prefix("# ").or_else(|| l.strip_prefix("## "))
+            && !fenced
+        {
+            names.extend(title.split(',').map(|n| n.trim().trim_matches('`').to_string()));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_entry_of_the_registries_has_a_page_and_every_page_an_entry() {
+    let dir = scratch();
+    let pages = pages();
+    let mut wrong = vec![];
+    for kind in ["organisms", "methods", "metrics"] {
+        let listed = flyroom_line(dir.path(), &format!("list {kind} --json")).json();
+        let entries: BTreeSet<String> = listed
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|e| e["name"].as_str().expect("a name").split('@').next().unwrap_or("").to_string())
+            .collect();
+        assert!(entries.len() >= 5, "{kind}: hardly any entry");
+        let here: Vec<_> =
+            pages.iter().filter(|(n, _)| n.starts_with(&format!("{kind}/"))).collect();
+        for entry in &entries {
+            if !here.iter().any(|(_, text)| names_of(text).contains(entry)) {
+                wrong.push(format!("{entry}: no page in docs/{kind}/ has it in a heading"));
+            }
+        }
+        for (name, text) in here {
+            if names_of(text).is_disjoint(&entries) {
+                wrong.push(format!("docs/{name}: no heading names an entry of `list {kind}`"));
+            }
+            let words = text.to_lowercase();
+            for must in ["claim", "control", "expected"] {
+                if !words.contains(must) {
+                    wrong.push(format!("docs/{name}: says nothing of '{must}'"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_claim_that_does_not_hold_fails() {
+    let page = "```check\nbreed modular-addition-analytic --set modulus=7 --set width=6\n\
+                metrics.accuracy > 1\nmetrics.nothing == 1\n```\n";
+    let block = &blocks("page.md", page).expect("it parses")[0];
+    let failures = run(block, "");
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    assert!(failures[0].contains("docs/page.md:3") && failures[0].contains("got "));
+    assert!(failures[1].contains("there is no 'metrics.nothing'"));
+}
+
+#[test]
+fn a_block_that_cannot_be_read_names_its_line() {
+    for (page, why) in [
+        ("\n```check\nmetrics.accuracy == 1\n```\n", ":3: a claim before any command"),
+        ("```check\nbreed x\n```\n", ":3: a check block that claims nothing"),
+        ("```check\nbreed x\na == b\n```\n", ":3: 'b' is no JSON value"),
+        ("```check\nbreed x\na between 2 and 1\n```\n", ":3: nothing is between"),
+        ("```checks\nbreed x\n```\n", ":1: this kind of check block"),
+        ("```check\nbreed x\na == 1\n", "not closed"),
+    ] {
+        let e = blocks("p.md", page).expect_err(page);
+        assert!(e.contains(why), "{e}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Starting the binary and looking at folders.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The printed JSON of a command that must succeed.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "stderr: {}", self.stderr);
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("stdout is not JSON ({e}): {}", self.stdout))
+    }
+}
+
+/// The binary, in a folder, without anything of the caller's terminal.
+pub fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_flyroom"));
+    c.args(args)
+        .current_dir(dir)
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::null());
+    c
+}
+
+/// Runs a command to its end.
+pub fn flyroom(dir: &Path, args: &[&str]) -> Ran {
+    let out = command(dir, args).output().expect("the binary starts");
+    Ran {
+        code: out.status.code(),
+        stdout: String::from_utf8(out.stdout).expect("stdout is UTF-8"),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+    }
+}
+
+/// Runs a command line, split at spaces.
+pub fn line(dir: &Path, text: &str) -> Ran {
+    flyroom(dir, &text.split_whitespace().collect::<Vec<_>>())
+}
+
+/// Every file and folder below a folder, with the bytes of the files.
+pub fn listing(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    fn walk(root: &Path, dir: &Path, all: &mut BTreeMap<PathBuf, Option<Vec<u8>>>) {
+        for entry in std::fs::read_dir(dir).expect("the folder can be listed") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(root).expect("below the root").to_path_buf();
+            if path.is_dir() {
+                all.insert(name, None);
+                walk(root, &path, all);
+            } else {
+                all.insert(name, Some(std::fs::read(&path).expect("a file can be read")));
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(dir, dir, &mut all);
+    all
+}
+
+/// Copies a folder with all that is below it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for (name, bytes) in listing(from) {
+        match bytes {
+            None => std::fs::create_dir_all(to.join(name)).expect("a folder"),
+            Some(b) => std::fs::write(to.join(name), b).expect("a file"),
+        }
+    }
+}
+
+/// A folder that vanishes with the test.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
