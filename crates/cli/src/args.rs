@@ -142,6 +142,15 @@ pub enum Command {
         /// Put a compiled network into a random gauge with this seed.
         #[arg(long, value_name = "SEED")]
         rotated: Option<u64>,
+        /// Organism whose task judges a network under TransformerLens' names.
+        #[arg(long, value_name = "NAME")]
+        organism: Option<String>,
+        /// How its matrices lie where shapes do not say: in-out (as TransformerLens) or out-in.
+        #[arg(long)]
+        layout: Option<String>,
+        /// Set a parameter of that organism.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
         /// Folder for the specimens.
         #[arg(long, default_value = "specimens")]
         out: PathBuf,

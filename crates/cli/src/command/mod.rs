@@ -35,8 +35,9 @@ pub fn run(args: &Args) -> Result<bool> {
         Command::Run { plan, out, json } => run::run(args, plan.as_deref(), out.as_deref(), *json),
         Command::Report { run, json } => run::report(run, *json),
         Command::Show { path, json } => show::run(path, *json),
-        Command::Import { kind, path, rotated, out, json } => {
-            import::run(args, kind, path, *rotated, out, *json)
+        Command::Import { kind, path, rotated, organism, layout, set, out, json } => {
+            let options = import::options(*rotated, organism.as_deref(), layout.as_deref(), set)?;
+            import::run(args, kind, path, &options, out, *json)
         }
     }
 }

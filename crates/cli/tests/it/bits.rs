@@ -62,7 +62,11 @@ fn superposition_has_one_id_with_any_kernels_and_threads() {
 
 #[test]
 fn induction_has_one_id_with_any_kernels_and_threads() {
-    one_id("breed induction --set steps=6");
+    // Small sequences: evaluation is most of the time.
+    one_id(
+        "breed induction --set steps=6 --set batch=8 --set vocab=24 --set seq=20 \
+         --set period_min=4 --set period_max=8",
+    );
 }
 
 #[test]

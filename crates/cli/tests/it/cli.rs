@@ -118,7 +118,7 @@ fn errors_say_what_and_what_to_do() {
         ("show nowhere", "nowhere", "hint:"),
         ("run nowhere.toml", "nowhere.toml", "hint:"),
         ("import trcr nowhere.safetensors", "trcr", "did you mean 'tracr'"),
-        ("import tracr nowhere.safetensors", "nowhere.safetensors", "hint:"),
+        ("import tracr nowhere.safetensors", "nowhere.json", "hint:"),
         ("bred superposition-5-2", "bred", "'breed'"),
         ("list organism", "organism", "organisms"),
     ] {

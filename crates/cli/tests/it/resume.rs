@@ -14,7 +14,7 @@ set = { steps = 1500, batch = 64 }
 
 [[organism]]
 name = "induction-compiled"
-set = { letters = 3, seq = 4, n_heads = 2 }
+set = { letters = 3, seq = 3, n_heads = 1 }
 
 [[method]]
 step = "decompose"
