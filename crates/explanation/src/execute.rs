@@ -120,6 +120,38 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// How every selector that was met lies to every alignment: rows touch few places, many times.
+#[derive(Default)]
+struct Overlaps {
+    /// (touched, overlap with each alignment where it was asked for).
+    met: Vec<(Selector, Vec<Option<Overlap>>)>,
+}
+
+impl Overlaps {
+    /// The place of a selector among those that were met; checks a new one.
+    fn meet(&mut self, scene: &Scene, touched: &Selector) -> Result<usize, Error> {
+        if let Some(at) = self.met.iter().position(|(s, _)| s == touched) {
+            return Ok(at);
+        }
+        // Checks the selector also where nothing is aligned.
+        touched.mask(scene.site(&touched.site)?)?;
+        self.met.push((touched.clone(), vec![]));
+        Ok(self.met.len() - 1)
+    }
+
+    /// How the selector at `at` lies to alignment number `i`.
+    fn of(&mut self, scene: &Scene, at: usize, i: usize, a: &Alignment) -> Result<&Overlap, Error> {
+        let (touched, overlaps) = &mut self.met[at];
+        if overlaps.len() <= i {
+            overlaps.resize(i + 1, None);
+        }
+        match &mut overlaps[i] {
+            Some(overlap) => Ok(overlap),
+            none => Ok(none.insert(scene.overlap(a, touched)?)),
+        }
+    }
+}
+
 /// Predicts the output of every row. Errors are what no prediction can be made from (a site that
 /// does not exist, an input outside the set); what the explanation has no word for is an
 /// abstention.

@@ -373,18 +373,20 @@ impl Observed {
     ) -> Result<Vec<Option<Vec<f32>>>, Error> {
         let inputs: BTreeSet<usize> =
             questions.iter().map(|&q| self.exam.held_out[q].row.input).collect();
-        let clean_rows: Vec<Row> =
+        // Clean rows and questions in one call: they share what the explanation computes.
+        let mut rows: Vec<Row> =
             inputs.iter().map(|&input| Row { input, interventions: vec![] }).collect();
-        let rows: Vec<Row> =
-            questions.iter().map(|&q| self.exam.held_out[q].row.clone()).collect();
+        rows.extend(questions.iter().map(|&q| self.exam.held_out[q].row.clone()));
         let scene = self.stage.scene(subject, e.access());
+        let mut predictions = predict(e, &scene, &rows)?;
+        let asked = predictions.split_off(inputs.len());
         let clean: BTreeMap<usize, Option<Vec<f32>>> = inputs
             .iter()
-            .zip(predict(e, &scene, &clean_rows)?)
-            .map(|(&i, p)| (i, self.stage.read(subject, i, &p)))
+            .zip(&predictions)
+            .map(|(&i, p)| (i, self.stage.read(subject, i, p)))
             .collect();
         let mut out = vec![];
-        for (row, p) in rows.iter().zip(predict(e, &scene, &rows)?) {
+        for (row, p) in rows[inputs.len()..].iter().zip(asked) {
             out.push(match (self.stage.read(subject, row.input, &p), &clean[&row.input]) {
                 (Some(y), Some(c)) => Some(minus(&y, c)),
                 _ => None,

@@ -6,7 +6,7 @@
 //! that the coordinates 0 stand for (none, for a plane centred at 0), mean the mean phasor over
 //! the inputs, set the one that the values stand for, add moves on the line to the source's.
 
-use super::{Covers, Cuts, Prediction, Scene, closed_target, cut, set_coordinates};
+use super::{Covers, Cuts, Overlaps, Prediction, Scene, closed_target, cut, set_coordinates};
 use crate::body::Cosines;
 use crate::part::{Code, Part, phasor};
 use crate::{Error, Value};
@@ -25,6 +25,7 @@ pub(super) struct Executor<'a> {
     waves: Vec<Vec<Phasor>>,
     /// Mean phasors by (frequency, operand).
     means: BTreeMap<(u32, usize), Phasor>,
+    overlaps: Overlaps,
 }
 
 impl<'a> Executor<'a> {
@@ -57,6 +58,7 @@ impl<'a> Executor<'a> {
             scene,
             waves,
             means: BTreeMap::new(),
+            overlaps: Overlaps::default(),
         })
     }
 
@@ -133,8 +135,8 @@ impl<'a> Executor<'a> {
                 Err(why) => return Ok(Err(why)),
             };
             let site = self.scene.site(&touched.site)?;
-            touched.mask(site)?;
-            for a in self.parts.iter().flat_map(|p| &p.alignments) {
+            let met = self.overlaps.meet(self.scene, touched)?;
+            for (number, a) in self.parts.iter().flat_map(|p| &p.alignments).enumerate() {
                 let Code::Plane { frequency, .. } = &a.code else {
                     return Err(Error::Body("parts of cosines are planes".into()));
                 };
@@ -143,7 +145,7 @@ impl<'a> Executor<'a> {
                     .terms
                     .iter()
                     .position(|t| t.frequency == *frequency);
-                let overlap = self.scene.overlap(a, touched)?;
+                let overlap = self.overlaps.of(self.scene, met, number, a)?.clone();
                 for pos in overlap.positions {
                     let operand = if one_hot(self.scene, p) {
                         half(&a.selector)

@@ -5,7 +5,7 @@
 //! values that a program knows: it abstains. At the position of BOS there is no variable, so an
 //! interchange changes nothing there.
 
-use super::{Covers, Cuts, Disjoint, Prediction, Scene, closed_target, cut, set_coordinates};
+use super::{Covers, Cuts, Disjoint, Overlaps, Prediction, Scene, closed_target, cut, set_coordinates};
 use crate::body::Readout;
 use crate::part::Part;
 use crate::rasp::{Interpreter, Override, Overrides, Program, Trace};
@@ -25,6 +25,7 @@ pub(super) struct Executor<'a> {
     interpreter: Interpreter,
     /// Clean traces by input; the error of one is why it abstains.
     clean: BTreeMap<usize, Result<Arc<Trace>, String>>,
+    overlaps: Overlaps,
 }
 
 impl<'a> Executor<'a> {
@@ -42,6 +43,7 @@ impl<'a> Executor<'a> {
             scene,
             interpreter,
             clean: BTreeMap::new(),
+            overlaps: Overlaps::default(),
         })
     }
 
@@ -98,16 +100,18 @@ impl<'a> Executor<'a> {
                 Err(why) => return Ok(Err(why)),
             };
             let site = self.scene.site(&touched.site)?;
-            // Checks the selector also where nothing is aligned.
-            touched.mask(site)?;
+            let met = self.overlaps.meet(self.scene, touched)?;
+            let mut number = 0;
             for part in self.parts {
                 for a in &part.alignments {
-                    let overlap = self.scene.overlap(a, touched)?;
+                    number += 1;
+                    let overlap = self.overlaps.of(self.scene, met, number - 1, a)?;
                     if overlap.relation == Disjoint {
                         continue;
                     }
                     let readers: Option<Arc<[String]>> =
                         a.readers.as_ref().map(|r| r.clone().into());
+                    let overlap = overlap.clone();
                     for pos in overlap.positions {
                         let index = self.program.index(pos);
                         let interchange = matches!(i.operation, Operation::Interchange { .. });
