@@ -14,14 +14,38 @@ pub struct TopK {
 /// Indices of the k largest, unordered. What is not a number is smaller than every number.
 fn largest<T: PartialOrd + Copy>(row: &[T], k: usize, order: &mut Vec<usize>) {
     order.clear();
-    order.extend(0..row.len());
-    if k < row.len() {
+    candidates(row, k, order);
+    if order.len() < k {
+        order.clear();
+        order.extend(0..row.len());
+    }
+    if k < order.len() {
         order.select_nth_unstable_by(k, |&a, &b| {
             let number = |i: usize| row[i].partial_cmp(&row[i]).is_some();
             let by_value = row[b].partial_cmp(&row[a]);
             by_value.unwrap_or_else(|| number(b).cmp(&number(a))).then(a.cmp(&b))
         });
         order.truncate(k);
+    }
+}
+
+/// Few indices, the k largest among them: of k groups each has an element as large as the smallest
+/// of the groups' maxima, so nothing below it is among the k largest. Fewer than k where elements
+/// are not numbers.
+fn candidates<T: PartialOrd + Copy>(row: &[T], k: usize, order: &mut Vec<usize>) {
+    if k == 0 {
+        return;
+    }
+    let (first, rest) = row.split_at(k.min(row.len()));
+    let mut maxima = first.to_vec();
+    for chunk in rest.chunks(k) {
+        for (m, &x) in maxima.iter_mut().zip(chunk) {
+            *m = if x > *m { x } else { *m };
+        }
+    }
+    let smallest = maxima.into_iter().reduce(|a, b| if b < a { b } else { a });
+    if let Some(bound) = smallest {
+        order.extend((0..row.len()).filter(|&i| row[i] >= bound));
     }
 }
 
