@@ -49,6 +49,7 @@ pub struct Generator {
 
 impl Generator {
     /// The next 32 bits of the keystream.
+    #[inline]
     pub fn next_u32(&mut self) -> u32 {
         self.words.next_u32()
     }
@@ -61,6 +62,7 @@ impl Generator {
     }
 
     /// Uniform in [0, 1), a multiple of 2^-24: the top bits of one word.
+    #[inline]
     pub fn uniform(&mut self) -> f32 {
         (self.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)
     }

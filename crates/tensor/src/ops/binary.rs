@@ -52,7 +52,35 @@ fn row_offset(row: usize, out: &[usize], strides: &[usize]) -> usize {
     offset
 }
 
+/// Whether an operand is the last axes of the output, repeated over the others.
+fn is_end_of(s: &[usize], out: &[usize]) -> bool {
+    let ones = s.iter().take_while(|&&n| n == 1).count();
+    s.len() > ones && out.ends_with(&s[ones..])
+}
+
+/// A short period is written out to at least this many elements, so that loops are long.
+const PATTERN: usize = 256;
+
 impl Binary {
+    /// A whole operand with one that repeats every `period.len()` elements.
+    fn periodic(
+        self,
+        cx: &Context,
+        whole: &[f32],
+        period: &[f32],
+        y: &mut [f32],
+        row: impl Fn(&[f32], &[f32], &mut [f32]) + Sync,
+    ) {
+        let times = (PATTERN / period.len()).max(1);
+        let pattern = if times > 1 { &period.repeat(times)[..] } else { period };
+        let n = pattern.len();
+        cx.split(y, n, n, |first, y| {
+            for (whole, y) in whole[first * n..].chunks(n).zip(y.chunks_mut(n)) {
+                row(&whole[..y.len()], &pattern[..y.len()], y);
+            }
+        });
+    }
+
     fn one(self, x: f32, y: f32) -> f32 {
         match self {
             Binary::Add => x + y,
@@ -112,6 +140,12 @@ impl Kernel for Binary {
         };
         if y.is_empty() {
             return;
+        }
+        if a.len() == y.len() && is_end_of(x[1].shape, &out) {
+            return self.periodic(cx, a, b, y, |a, b, y| self.row(a, b, y));
+        }
+        if b.len() == y.len() && is_end_of(x[0].shape, &out) {
+            return self.periodic(cx, b, a, y, |b, a, y| self.row(a, b, y));
         }
         let (sa, sb) = (strides(x[0].shape, &out), strides(x[1].shape, &out));
         let width = |s: &[usize]| if s[s.len() - 1] == 0 { 1 } else { cols };
