@@ -7,6 +7,7 @@
 use crate::Error;
 use flyroom_network::{Edge, EdgeTable, Intervention, Operation, Row};
 use flyroom_organism::Subject;
+use std::collections::BTreeMap;
 
 /// What removed edges carry instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,14 +80,25 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
         Ok(self.many(&[patched.to_vec()], reference)?.concat())
     }
 
-    /// m of each pair for each of many sets of patched edges.
+    /// m of each pair for each of many sets of patched edges. Equal sets run once.
     pub fn many(
         &self,
         sets: &[Vec<Edge>],
         reference: Reference,
     ) -> Result<Vec<Vec<f64>>, Error> {
-        let mut rows = Vec::with_capacity(sets.len() * self.pairs.len());
-        for set in sets {
+        let mut distinct: Vec<&[Edge]> = vec![];
+        let mut index: BTreeMap<&[Edge], usize> = BTreeMap::new();
+        let of_set: Vec<usize> = sets
+            .iter()
+            .map(|set| {
+                *index.entry(set).or_insert_with(|| {
+                    distinct.push(set);
+                    distinct.len() - 1
+                })
+            })
+            .collect();
+        let mut rows = Vec::with_capacity(distinct.len() * self.pairs.len());
+        for set in &distinct {
             for &(input, partner) in &self.pairs {
                 let operation = match reference {
                     Reference::Zero => Operation::Zero,
@@ -96,12 +108,12 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
                 let interventions = if set.is_empty() {
                     vec![]
                 } else {
-                    vec![Intervention::edges(set.clone(), operation)]
+                    vec![Intervention::edges(set.to_vec(), operation)]
                 };
                 rows.push(Row { input, interventions });
             }
         }
-        let mut out = Vec::with_capacity(sets.len());
+        let mut out: Vec<Vec<f64>> = Vec::with_capacity(distinct.len());
         // Bounded memory: the logits of a few sets at a time.
         let sets_at_once = (1 << 22) / (self.pairs.len() * self.size).max(1) + 1;
         for rows in rows.chunks(sets_at_once * self.pairs.len()) {
@@ -113,7 +125,7 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
                 out.push(m.collect());
             }
         }
-        Ok(out)
+        Ok(of_set.into_iter().map(|i| out[i].clone()).collect())
     }
 
     /// Mean m with all edges but those of a circuit patched.

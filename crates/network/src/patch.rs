@@ -139,6 +139,8 @@ pub(crate) struct Wiring {
     d_model: usize,
     /// Each `[batch, pos, senders, d_model]`, in order of the table.
     sent: Vec<Value>,
+    /// All of `sent` side by side, made for the first that reads it.
+    joined: Option<Value>,
     senders: usize,
     /// The only receiver site that is patched; `None` is all.
     reader: Option<String>,
@@ -157,7 +159,7 @@ pub(crate) fn mask_leaf(site: &str) -> String {
 impl Wiring {
     pub fn new(c: &TransformerConfig, batch: usize, pos: usize) -> Self {
         let table = EdgeTable::new(c);
-        Self { table, batch, pos, d_model: c.d_model, sent: vec![], senders: 0, reader: None }
+        Self { table, batch, pos, d_model: c.d_model, sent: vec![], joined: None, senders: 0, reader: None }
     }
 
     /// Receivers that read at a site, in order.
@@ -181,6 +183,7 @@ impl Wiring {
         let reference = g.input(&reference_leaf(name), &shape);
         let difference = g.sub(reference, v)?;
         self.sent.push(difference);
+        self.joined = None;
         self.senders += n;
         Ok(())
     }
@@ -193,7 +196,11 @@ impl Wiring {
             return Ok(x);
         }
         let mask = g.input(&mask_leaf(name), &[self.batch, self.senders, receivers]);
-        let differences = g.concat(&self.sent, 2)?; // [batch, pos, senders, d_model]
+        let differences = match self.joined {
+            Some(v) => v,
+            None => g.concat(&self.sent, 2)?, // [batch, pos, senders, d_model]
+        };
+        self.joined = Some(differences);
         let delta = g.einsum("bur,bpud->bprd", mask, differences)?;
         let shape = g.shape(x).to_vec();
         let delta = g.reshape(delta, &shape)?;
