@@ -40,7 +40,10 @@ pub fn check(entry: &str, defaults: &Parameters, set: &Parameters) -> Result<()>
 }
 
 /// An organism and all its parameters.
-pub fn organism(name: &str, set: &Parameters) -> Result<(&'static dyn flyroom_organism::Organism, Parameters)> {
+pub fn organism(
+    name: &str,
+    set: &Parameters,
+) -> Result<(&'static dyn flyroom_organism::Organism, Parameters)> {
     let all = flyroom_organism::registry();
     let Some(found) = all.iter().find(|o| o.entry().name == name) else {
         let near = hint(name, all.iter().map(|o| o.entry().name));
@@ -51,11 +54,16 @@ pub fn organism(name: &str, set: &Parameters) -> Result<(&'static dyn flyroom_or
 }
 
 /// A decompose method and all its parameters.
-pub fn decompose(name: &str, set: &Parameters) -> Result<(&'static dyn flyroom_decompose::Decompose, Parameters)> {
+pub fn decompose(
+    name: &str,
+    set: &Parameters,
+) -> Result<(&'static dyn flyroom_decompose::Decompose, Parameters)> {
     let all = flyroom_decompose::registry();
     let Some(found) = all.iter().find(|m| m.entry().name == name) else {
         if flyroom_describe::registry().iter().any(|m| m.entry().name == name) {
-            bail!("'{name}' is no decompose method; hint: flyroom describe SPECIMEN --method {name}");
+            bail!(
+                "'{name}' is no decompose method; hint: flyroom describe SPECIMEN --method {name}"
+            );
         }
         bail!("no decompose method '{name}'{}", hint(name, all.iter().map(|m| m.entry().name)));
     };
@@ -64,11 +72,16 @@ pub fn decompose(name: &str, set: &Parameters) -> Result<(&'static dyn flyroom_d
 }
 
 /// A describe method and all its parameters.
-pub fn describe(name: &str, set: &Parameters) -> Result<(&'static dyn flyroom_describe::Describe, Parameters)> {
+pub fn describe(
+    name: &str,
+    set: &Parameters,
+) -> Result<(&'static dyn flyroom_describe::Describe, Parameters)> {
     let all = flyroom_describe::registry();
     let Some(found) = all.iter().find(|m| m.entry().name == name) else {
         if flyroom_decompose::registry().iter().any(|m| m.entry().name == name) {
-            bail!("'{name}' is no describe method; hint: flyroom decompose SPECIMEN --method {name}");
+            bail!(
+                "'{name}' is no describe method; hint: flyroom decompose SPECIMEN --method {name}"
+            );
         }
         bail!("no describe method '{name}'{}", hint(name, all.iter().map(|m| m.entry().name)));
     };

@@ -4,8 +4,8 @@ use crate::args::Args;
 use crate::{names, output};
 use anyhow::{Result, bail};
 use flyroom_bench::CellSpec;
-use flyroom_organism::train::Nursery;
 use flyroom_organism::Specimen;
+use flyroom_organism::train::Nursery;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -13,7 +13,9 @@ use std::path::Path;
 /// `a..b` (end exclusive) or one seed.
 pub fn seeds(text: &str) -> Result<std::ops::Range<u64>> {
     let number = |s: &str| {
-        s.trim().parse::<u64>().map_err(|_| anyhow::anyhow!("--seeds {text}: no seeds; hint: write 0..5 or 3"))
+        s.trim()
+            .parse::<u64>()
+            .map_err(|_| anyhow::anyhow!("--seeds {text}: no seeds; hint: write 0..5 or 3"))
     };
     let range = match text.split_once("..") {
         Some((a, b)) => number(a)?..number(b)?,
@@ -42,7 +44,10 @@ pub fn run(
         let there = dir.join("specimen.json").exists();
         let found = if there { Some(Specimen::read(&dir)?) } else { None };
         let specimen = match found {
-            Some(s) if s.spec.parameters == parameters && s.spec.version == organism.entry().version => {
+            Some(s)
+                if s.spec.parameters == parameters
+                    && s.spec.version == organism.entry().version =>
+            {
                 output::say(args.quiet, &format!("{} is there already", dir.display()));
                 s
             }
@@ -53,10 +58,11 @@ pub fn run(
             None => {
                 let bar = progress_bar(args, &label);
                 // What was begun with other parameters is not gone on with.
-                let key = CellSpec::new("specimen", organism.entry().name, organism.entry().version)
-                    .parameters(parameters.clone().into_iter().collect())
-                    .seed(seed)
-                    .key();
+                let key =
+                    CellSpec::new("specimen", organism.entry().name, organism.entry().version)
+                        .parameters(parameters.clone().into_iter().collect())
+                        .seed(seed)
+                        .key();
                 let nursery = Nursery {
                     checkpoints: Some(dir.join("checkpoints").join(key.short())),
                     every: 500,
@@ -69,13 +75,13 @@ pub fn run(
                 let result = organism.breed(&parameters, seed, &cx, &nursery).map_err(|e| {
                     let text = e.to_string();
                     let ours = text.contains("checkpoint.safetensors") && !text.contains("hint: ");
-                    let way_out = if ours { "; hint: delete this file to breed from the start" } else { "" };
+                    let way_out =
+                        if ours { "; hint: delete this file to breed from the start" } else { "" };
                     anyhow::anyhow!("{text}{way_out}")
                 })?;
                 bar.finish_and_clear();
                 let metrics = organism.measure(&parameters, &result.network, &cx)?;
-                let (specimen, truth) =
-                    Specimen::new(organism, &parameters, seed, result, metrics);
+                let (specimen, truth) = Specimen::new(organism, &parameters, seed, result, metrics);
                 truth.write(&specimen.truth_path(&dir))?;
                 specimen.write(&dir)?;
                 let _ = std::fs::remove_dir_all(dir.join("checkpoints"));

@@ -18,8 +18,9 @@ struct Bar {
 impl Bar {
     fn new(args: &Args) -> Self {
         let bar = if output::watched(args.quiet) {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(0).with_style(style)
         } else {
             ProgressBar::hidden()
@@ -103,9 +104,8 @@ pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) 
 
 /// The board, its table as CSV, and the page, beside the cells that they are made from.
 pub fn write(root: &Path, report: &ReportData) -> Result<()> {
-    let put = |name: &str, text: &str| {
-        flyroom_network::write_whole(&root.join(name), text.as_bytes())
-    };
+    let put =
+        |name: &str, text: &str| flyroom_network::write_whole(&root.join(name), text.as_bytes());
     put("board.json", &report.board.to_json()?)?;
     put("board.csv", &report.board.to_csv())?;
     put("report.json", &serde_json::to_string(report)?)?;

@@ -27,7 +27,9 @@ pub fn run(path: &Path, as_json: bool) -> Result<bool> {
         let d = Dictionary::load(path)?;
         let (n, d_in) = (d.w_dec.shape()[0], d.w_dec.shape()[1]);
         if as_json {
-            output::json(&json!({ "site": d.site, "latents": n, "d_in": d_in, "encode": d.encode }))?;
+            output::json(
+                &json!({ "site": d.site, "latents": n, "d_in": d_in, "encode": d.encode }),
+            )?;
         } else {
             output::data(&format!("a dictionary of {n} latents at {} ({d_in} units)", d.site));
         }
@@ -39,8 +41,8 @@ pub fn run(path: &Path, as_json: bool) -> Result<bool> {
             path.display()
         );
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
     let value: Value = serde_json::from_str(&text)
         .map_err(|e| anyhow::anyhow!("{}: not JSON ({e})", path.display()))?;
     if value.get("exams").is_some() {
@@ -72,10 +74,11 @@ pub fn run(path: &Path, as_json: bool) -> Result<bool> {
 }
 
 fn board(path: &Path, as_json: bool) -> Result<bool> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-    let board = Board::from_json(&text)
-        .map_err(|e| anyhow::anyhow!("{}: {e}; hint: `flyroom run` writes it again", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+    let board = Board::from_json(&text).map_err(|e| {
+        anyhow::anyhow!("{}: {e}; hint: `flyroom run` writes it again", path.display())
+    })?;
     if as_json {
         output::json(&board.rows)?;
     } else {

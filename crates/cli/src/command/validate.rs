@@ -21,8 +21,8 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
     if explanation.is_dir() {
         let dictionary = Dictionary::load(explanation)?;
         let features = truth.features_at(&dictionary.site);
-        let score = parts::match_dictionary(&dictionary, &features, 0, 200, &cx)
-            .with_context(|| {
+        let score =
+            parts::match_dictionary(&dictionary, &features, 0, 200, &cx).with_context(|| {
                 format!("{} against {}", explanation.display(), truth_path.display())
             })?;
         if as_json {
@@ -53,7 +53,11 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
     {
         output::say(
             args.quiet,
-            &format!("note: {} was made for another specimen ({})", explanation.display(), id.chars().take(12).collect::<String>()),
+            &format!(
+                "note: {} was made for another specimen ({})",
+                explanation.display(),
+                id.chars().take(12).collect::<String>()
+            ),
         );
     }
     let frozen = [e.hash()?];

@@ -43,11 +43,9 @@ fn one_id(breed: &str) {
     for k in kernels() {
         for threads in [1, 2, 4] {
             let how = format!("--kernels {k} --threads {threads}");
-            let bred = line(
-                dir.path(),
-                &format!("{breed} {how} --json --quiet --out {k}-{threads}"),
-            )
-            .json();
+            let bred =
+                line(dir.path(), &format!("{breed} {how} --json --quiet --out {k}-{threads}"))
+                    .json();
             let what = format!("{} {}", bred[0]["id"], bred[0]["metrics"]);
             found.entry(what).or_default().push(how);
         }
@@ -111,7 +109,8 @@ set = { pairs = 4 }
     let board = |out: &str, how: &str| {
         let ran = line(dir.path(), &format!("run plan.toml --quiet --json --out {out} {how}"));
         assert_eq!(ran.code, Some(0), "{how}: {}", ran.stderr);
-        let file = std::fs::read_to_string(dir.path().join(out).join("board.json")).expect("a board");
+        let file =
+            std::fs::read_to_string(dir.path().join(out).join("board.json")).expect("a board");
         assert_eq!(file.trim_end(), ran.stdout.trim_end());
         file
     };

@@ -68,7 +68,8 @@ fn lists_are_json_with_unique_names() {
     ] {
         let all = line(dir.path(), &format!("list {what} --json")).json();
         let all = all.as_array().expect("a list").clone();
-        let mut names: Vec<&str> = all.iter().map(|e| e["name"].as_str().expect("a name")).collect();
+        let mut names: Vec<&str> =
+            all.iter().map(|e| e["name"].as_str().expect("a name")).collect();
         for e in &all {
             for k in keys {
                 assert!(e.get(k).is_some_and(|v| *v != ""), "{what}: {} has no {k}", e["name"]);
@@ -127,7 +128,11 @@ fn errors_say_what_and_what_to_do() {
         assert!(ran.stdout.is_empty(), "flyroom {arguments} printed {}", ran.stdout);
         assert!(ran.stderr.starts_with("error: "), "flyroom {arguments}: {}", ran.stderr);
         for word in [what, way_out] {
-            assert!(ran.stderr.contains(word), "flyroom {arguments}: no '{word}' in {}", ran.stderr);
+            assert!(
+                ran.stderr.contains(word),
+                "flyroom {arguments}: no '{word}' in {}",
+                ran.stderr
+            );
         }
     }
     assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0, "something was written");

@@ -45,7 +45,8 @@ fn whole() -> &'static Path {
 
 /// The truth of the superposition specimen, below the folder.
 fn truth() -> String {
-    let id = line(whole(), &format!("show {S} --json")).json()["id"].as_str().expect("id").to_owned();
+    let id =
+        line(whole(), &format!("show {S} --json")).json()["id"].as_str().expect("id").to_owned();
     format!("truth/{id}/truth.json")
 }
 
@@ -282,9 +283,7 @@ fn damaged_weights_are_named() {
             ("no offsets", "data_offsets", "data_offsetz"),
             ("a tensor of another name", "W", "V"),
         ] {
-            cases.bytes(name, &file, &ask, move |b| {
-                with_header(&b, &|h| h.replacen(from, to, 1))
-            });
+            cases.bytes(name, &file, &ask, move |b| with_header(&b, &|h| h.replacen(from, to, 1)));
         }
         for (name, x) in [("NaN", f32::NAN), ("infinity", f32::INFINITY)] {
             cases.bytes(name, &file, &ask, move |b| with_first_weight(b, x));
@@ -366,24 +365,64 @@ fn wrong_and_missing_keys_are_named() {
 fn a_specimen_of_the_wrong_kind_is_refused() {
     let mut cases = Cases::default();
     let nothing = |_: &Path| {};
-    cases.add("a vector network has no edges", &format!("describe {S} --method eap --out e.json"), &["eap"], nothing);
-    cases.add("no cyclic task", &format!("describe {C} --method fourier --out e.json"), &["fourier"], nothing);
+    cases.add(
+        "a vector network has no edges",
+        &format!("describe {S} --method eap --out e.json"),
+        &["eap"],
+        nothing,
+    );
+    cases.add(
+        "no cyclic task",
+        &format!("describe {C} --method fourier --out e.json"),
+        &["fourier"],
+        nothing,
+    );
     cases.add(
         "a site that is not there",
         &format!("decompose {S} --method pca --site blocks.7.hook_resid_pre --out d"),
         &["blocks.7.hook_resid_pre"],
         nothing,
     );
-    cases.add("a site that cannot be read", &format!("decompose {S} --method pca --site [[ --out d"), &["[["], nothing);
-    cases.add("an explanation of another network", &format!("validate {S} explanation.json"), &["explanation.json"], nothing);
-    cases.add("a dictionary of another network", &format!("validate {C} dictionary"), &["dictionary"], nothing);
+    cases.add(
+        "a site that cannot be read",
+        &format!("decompose {S} --method pca --site [[ --out d"),
+        &["[["],
+        nothing,
+    );
+    cases.add(
+        "an explanation of another network",
+        &format!("validate {S} explanation.json"),
+        &["explanation.json"],
+        nothing,
+    );
+    cases.add(
+        "a dictionary of another network",
+        &format!("validate {C} dictionary"),
+        &["dictionary"],
+        nothing,
+    );
     cases.add("a file as a specimen", &format!("show {S}/curve.jsonl"), &["curve.jsonl"], nothing);
-    cases.add("a board as an explanation", &format!("validate {C} run/board.json"), &["board.json"], nothing);
-    cases.add("an explanation as a plan", "run explanation.json --out r2", &["explanation.json"], nothing);
+    cases.add(
+        "a board as an explanation",
+        &format!("validate {C} run/board.json"),
+        &["board.json"],
+        nothing,
+    );
+    cases.add(
+        "an explanation as a plan",
+        "run explanation.json --out r2",
+        &["explanation.json"],
+        nothing,
+    );
     cases.add("a plan of another run", "run other.toml --out run", &["another plan"], |dir| {
         std::fs::write(dir.join("other.toml"), PLAN.replace("20", "21")).expect("a plan");
     });
-    cases.add("other parameters in the same place", "breed superposition-5-2 --set steps=21 --out .", &[S], nothing);
+    cases.add(
+        "other parameters in the same place",
+        "breed superposition-5-2 --set steps=21 --out .",
+        &[S],
+        nothing,
+    );
     for kind in ["tracr", "modadd113", "induction26", "clock-pizza", "transformer-lens"] {
         cases.add(
             &format!("a dictionary imported as {kind}"),
@@ -446,20 +485,40 @@ fn plans_with_mistakes_are_explained() {
     for (name, from, to, says) in [
         ("no TOML", "[[organism]]", "[[organism", &["plan.toml:3", "not TOML"][..]),
         ("a text that does not end", "\"small\"", "\"small", &["plan.toml:1", "not TOML"]),
-        ("an organism", "superposition-5-2", "superpositon-5-2", &["plan.toml:4", "did you mean `superposition-5-2`"]),
+        (
+            "an organism",
+            "superposition-5-2",
+            "superpositon-5-2",
+            &["plan.toml:4", "did you mean `superposition-5-2`"],
+        ),
         ("a method", "\"random\"", "\"randm\"", &["plan.toml:9", "did you mean `random`"]),
         ("a step", "\"decompose\"", "\"decompos\"", &["plan.toml:8", "decompose"]),
-        ("a method of the other step", "\"decompose\"", "\"describe\"", &["plan.toml:9", "belongs to step"]),
+        (
+            "a method of the other step",
+            "\"decompose\"",
+            "\"describe\"",
+            &["plan.toml:9", "belongs to step"],
+        ),
         ("a key", "step = ", "stpe = ", &["plan.toml:8", "did you mean `step`"]),
         ("a table", "[[method]]", "[[metod]]", &["plan.toml:7", "did you mean `method`"]),
         ("a parameter", "steps = 20", "setps = 20", &["plan.toml:5", "did you mean `steps`"]),
         ("a type", "steps = 20", "steps = \"20\"", &["plan.toml:5", "`steps`"]),
         ("a number that is none", "steps = 20", "lr = nan", &["plan.toml:5", "`lr`"]),
         ("no seeds", "set =", "seeds = 0\nset =", &["plan.toml:5", "`seeds`"]),
-        ("too many seeds", "set =", "seeds = 99999999999999999999\nset =", &["plan.toml:5", "`seeds`"]),
+        (
+            "too many seeds",
+            "set =",
+            "seeds = 99999999999999999999\nset =",
+            &["plan.toml:5", "`seeds`"],
+        ),
         ("a table as a list", "[[organism]]", "[organism]", &["plan.toml", "[[organism]]"]),
         ("no name", "name = \"random\"", "", &["plan.toml", "`name`"]),
-        ("twice", "name = \"random\"", "name = \"random\"\n[[method]]\nstep = \"decompose\"\nname = \"random\"", &["stands twice"]),
+        (
+            "twice",
+            "name = \"random\"",
+            "name = \"random\"\n[[method]]\nstep = \"decompose\"\nname = \"random\"",
+            &["stands twice"],
+        ),
     ] {
         cases.add(name, ask, says, move |dir| {
             assert!(PLAN.contains(from), "{from}");

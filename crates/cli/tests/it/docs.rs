@@ -91,9 +91,9 @@ fn claim(line: usize, text: &str) -> Result<Option<Claim>, String> {
         return Ok(None);
     };
     let op = match op {
-        "==" => Op::Equal(
-            serde_json::from_str(rest).map_err(|_| format!("'{rest}' is no JSON value"))?,
-        ),
+        "==" => {
+            Op::Equal(serde_json::from_str(rest).map_err(|_| format!("'{rest}' is no JSON value"))?)
+        }
         "<" => Op::Less(number(rest)?),
         ">" => Op::Greater(number(rest)?),
         "<=" => Op::AtMost(number(rest)?),
@@ -372,7 +372,9 @@ fn every_entry_of_the_registries_has_a_page_and_every_page_an_entry() {
             .as_array()
             .expect("a list")
             .iter()
-            .map(|e| e["name"].as_str().expect("a name").split('@').next().unwrap_or("").to_string())
+            .map(|e| {
+                e["name"].as_str().expect("a name").split('@').next().unwrap_or("").to_string()
+            })
             .collect();
         assert!(entries.len() >= 5, "{kind}: hardly any entry");
         let here: Vec<_> =

@@ -170,7 +170,9 @@ fn a_damaged_checkpoint_is_named() {
 fn a_checkpoint_of_other_parameters_is_not_taken_over() {
     let dir = scratch();
     let breed = |out: &str, batch: usize| {
-        format!("breed superposition-5-2 --set steps=2500 --set batch={batch} --json --quiet --out {out}")
+        format!(
+            "breed superposition-5-2 --set steps=2500 --set batch={batch} --json --quiet --out {out}"
+        )
     };
     stopped(dir.path(), &breed("out", 64), "out");
     let fresh = line(dir.path(), &breed("fresh", 32)).json();
