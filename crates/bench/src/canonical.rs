@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn an_integer_and_a_float_of_the_same_size_are_two_texts() {
-        assert_eq!(of_value(&json!([1, 1.0, -0.0, 1e-7, u64::MAX])), "[1,1.0,-0.0,1e-7,18446744073709551615]");
+        assert_eq!(
+            of_value(&json!([1, 1.0, -0.0, 1e-7, u64::MAX])),
+            "[1,1.0,-0.0,1e-7,18446744073709551615]"
+        );
     }
 
     #[test]

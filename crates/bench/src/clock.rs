@@ -12,7 +12,10 @@ pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
-    #[allow(clippy::disallowed_methods, reason = "the one module for timings; they live in ledgers only")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one module for timings; they live in ledgers only"
+    )]
     pub fn start() -> Self {
         Self(Instant::now())
     }
@@ -38,7 +41,10 @@ pub(crate) fn nonce() -> u32 {
     since_1970().subsec_nanos()
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one module for timings; they live in ledgers only")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one module for timings; they live in ledgers only"
+)]
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -48,7 +48,8 @@ pub fn curves(specimens: &[(String, Cell)]) -> Result<Vec<Figure>, Fault> {
             Figure::LineChart(LineChart {
                 title: format!("{organism}: {name} while it learns"),
                 caption: if loss {
-                    "Training loss, lower is better; the axis is logarithmic. One line a seed.".into()
+                    "Training loss, lower is better; the axis is logarithmic. One line a seed."
+                        .into()
                 } else {
                     "Measured on inputs that training did not draw. One line a seed.".into()
                 },
@@ -199,11 +200,7 @@ fn receiver_node(r: Receiver) -> String {
 }
 
 /// Power of every frequency; those that the explanation names are pointed out.
-pub fn spectrum(
-    organism: &str,
-    seed: u64,
-    explanation: &Cell,
-) -> Result<Option<Figure>, Fault> {
+pub fn spectrum(organism: &str, seed: u64, explanation: &Cell) -> Result<Option<Figure>, Fault> {
     if not_applicable(explanation).is_some() {
         return Ok(None);
     }
@@ -213,7 +210,8 @@ pub fn spectrum(
     }
     let mut lines: Vec<&FrequencyLine> = d.frequencies.iter().collect();
     lines.sort_by_key(|l| l.frequency);
-    let named = |l: &FrequencyLine| l.embedding == "key" || (l.embedding == "flat" && l.verdict == "used");
+    let named =
+        |l: &FrequencyLine| l.embedding == "key" || (l.embedding == "flat" && l.verdict == "used");
     Ok(Some(Figure::BarChart(BarChart {
         title: format!("Frequencies of {organism} / {seed}"),
         caption: "Share of the embedding's non-constant power at each frequency. Highlighted are \

@@ -1,11 +1,11 @@
 //! A plan carried out: from its text to the board.
 
 use crate::Fault;
-use crate::bred::Bred;
 use crate::board::{Board, CellResult};
+use crate::bred::Bred;
+use crate::figures;
 use crate::key::CellSpec;
 use crate::plan::{Catalog, EntryInfo, OrganismEntry, Plan};
-use crate::figures;
 use crate::report::{Figure, ReportData};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
 use crate::store::{Cell, Store};
@@ -43,9 +43,7 @@ pub fn catalog() -> Catalog {
         })
         .collect();
     methods.extend(
-        flyroom_describe::registry()
-            .iter()
-            .map(|m| info(m.entry().name, "describe", m.defaults())),
+        flyroom_describe::registry().iter().map(|m| info(m.entry().name, "describe", m.defaults())),
     );
     let metrics = METRICS.iter().map(|m| info(m.name, "metric", Parameters::new())).collect();
     Catalog { organisms, methods, metrics }
@@ -122,8 +120,11 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             for method_seed in 0..m.seeds {
                 let all = filled(&catalog.methods, &m.step, &m.name, &m.set);
                 let parameters = parameters_without_site(&all);
-                let method =
-                    if m.seeds > 1 { format!("{}/{method_seed}", m.label) } else { m.label.clone() };
+                let method = if m.seeds > 1 {
+                    format!("{}/{method_seed}", m.label)
+                } else {
+                    m.label.clone()
+                };
                 let labels = Labels { organism: organism.clone(), method: method.clone() };
                 let name = format!("{method} on {organism} / {seed}");
                 if m.step == "decompose" {
@@ -132,10 +133,21 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                     let spec = CellSpec::new("decomposition", &m.name, d.entry().version)
                         .parameters(all)
                         .seed(method_seed);
-                    let id = schedule.add(format!("decompose {name}"), spec, &[specimen], move |c, f| {
-                        bench.decomposition(d, &site, &parameters, method_seed, &c[0], f)
+                    let id = schedule.add(
+                        format!("decompose {name}"),
+                        spec,
+                        &[specimen],
+                        move |c, f| {
+                            bench.decomposition(d, &site, &parameters, method_seed, &c[0], f)
+                        },
+                    );
+                    made.push(Made {
+                        labels: labels.clone(),
+                        seed,
+                        specimen,
+                        result: id,
+                        wiring: None,
                     });
-                    made.push(Made { labels: labels.clone(), seed, specimen, result: id, wiring: None });
                     let spec = scored("parts", &labels);
                     results.push(schedule.add(
                         format!("parts {name}"),
@@ -148,9 +160,10 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                     let spec = CellSpec::new("explanation", &m.name, d.entry().version)
                         .parameters(all)
                         .seed(method_seed);
-                    let id = schedule.add(format!("describe {name}"), spec, &[specimen], move |c, f| {
-                        bench.explanation(d, &parameters, method_seed, &c[0], f)
-                    });
+                    let id =
+                        schedule.add(format!("describe {name}"), spec, &[specimen], move |c, f| {
+                            bench.explanation(d, &parameters, method_seed, &c[0], f)
+                        });
                     described.push((method, id));
                     let mut wiring = None;
                     if plan.wants_metric("faithfulness") || plan.wants_metric("edge-auroc") {

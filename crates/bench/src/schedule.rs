@@ -207,8 +207,11 @@ impl<'a> Schedule<'a> {
     pub fn run(self, store: &Store, threads: usize, observer: &dyn Observer) -> Vec<Outcome> {
         let count = self.nodes.len();
         observer.total(self.nodes.iter().filter(|node| node.work.is_some()).count());
-        let open: Vec<usize> =
-            self.nodes.iter().map(|node| node.after.iter().collect::<BTreeSet<_>>().len()).collect();
+        let open: Vec<usize> = self
+            .nodes
+            .iter()
+            .map(|node| node.after.iter().collect::<BTreeSet<_>>().len())
+            .collect();
         let mut state = State {
             outcomes: vec![None; count],
             ready: BTreeSet::new(),
@@ -254,7 +257,11 @@ fn worker(state: &Mutex<State<'_>>, wake: &Condvar, store: &Store, observer: &dy
         let outcome = match (work, inputs) {
             (None, _) => Outcome::Skipped("it was not asked for".to_owned()),
             (Some(_), Err(reason)) => {
-                let _ = store.record(Event::Skipped { cell: label.clone(), key: spec.key(), reason: reason.clone() });
+                let _ = store.record(Event::Skipped {
+                    cell: label.clone(),
+                    key: spec.key(),
+                    reason: reason.clone(),
+                });
                 observer.skipped(&label, &reason);
                 Outcome::Skipped(reason)
             }
@@ -279,7 +286,9 @@ fn inputs_of(state: &State, index: usize) -> Result<Vec<Cell>, String> {
         Some(Outcome::Finished(cell)) => Ok(cell.clone()),
         // The reason of the first failure travels down, not a chain of "was skipped".
         Some(Outcome::Skipped(reason)) => Err(reason.clone()),
-        Some(Outcome::Failed(_)) | None => Err(format!("it needs {}, which failed", state.nodes[*need].label)),
+        Some(Outcome::Failed(_)) | None => {
+            Err(format!("it needs {}, which failed", state.nodes[*need].label))
+        }
     };
     state.nodes[index].after.iter().map(input).collect()
 }
@@ -305,10 +314,13 @@ fn attempt(
             // A run that cannot write its ledger can still write its cells; losing timings is no
             // reason to lose results.
             let _ = store.record(Event::Started { cell: cell.clone(), key: key.clone() });
-            let guarded = |folder: &Path| match catch_unwind(AssertUnwindSafe(|| work(inputs, folder))) {
-                Ok(result) => result,
-                Err(panic) => Err(format!("a bug, please report it: {}", words_of(panic.as_ref())).into()),
-            };
+            let guarded =
+                |folder: &Path| match catch_unwind(AssertUnwindSafe(|| work(inputs, folder))) {
+                    Ok(result) => result,
+                    Err(panic) => {
+                        Err(format!("a bug, please report it: {}", words_of(panic.as_ref())).into())
+                    }
+                };
             store.put(spec, guarded)
         }
         Err(e) => Err(e),
@@ -333,7 +345,8 @@ fn finish(
         Err(e) => {
             let reason = e.to_string();
             observer.failed(&cell, &reason);
-            let _ = store.record(Event::Failed { cell, key, duration_secs, reason: reason.clone() });
+            let _ =
+                store.record(Event::Failed { cell, key, duration_secs, reason: reason.clone() });
             Outcome::Failed(reason)
         }
     }

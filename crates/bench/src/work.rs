@@ -69,11 +69,8 @@ impl Bench {
             serde_json::to_string(&json!([organism.entry().name, parameters, seed]))?.as_bytes(),
         );
         let checkpoints = self.root.join("checkpoints").join(name.to_hex().as_str());
-        let nursery = Nursery {
-            checkpoints: Some(checkpoints.clone()),
-            every: 500,
-            progress: &|_, _| true,
-        };
+        let nursery =
+            Nursery { checkpoints: Some(checkpoints.clone()), every: 500, progress: &|_, _| true };
         let bred = organism.breed(parameters, seed, &self.context, &nursery)?;
         let metrics = organism.measure(parameters, &bred.network, &self.context)?;
         let (specimen, truth) = Specimen::new(organism, parameters, seed, bred, metrics);
@@ -150,11 +147,19 @@ impl Bench {
         self.subject(specimen, |subject, s| {
             let truth = self.truth(s)?;
             let base = |metric: &str, score: f64| {
-                signed(CellResult::new(Table::Parts, &labels.organism, &labels.method, metric, s.spec.seed, score), &truth)
+                signed(
+                    CellResult::new(
+                        Table::Parts,
+                        &labels.organism,
+                        &labels.method,
+                        metric,
+                        s.spec.seed,
+                        score,
+                    ),
+                    &truth,
+                )
             };
-            let absent = |why: &str| {
-                vec![base("mcc", 0.0).absent(Absent::NotApplicable, why)]
-            };
+            let absent = |why: &str| vec![base("mcc", 0.0).absent(Absent::NotApplicable, why)];
             if let Some(why) = not_applicable(decomposition) {
                 return write_json(folder, RESULTS, &absent(&why));
             }
@@ -209,7 +214,17 @@ impl Bench {
         self.subject(specimen, |subject, s| {
             let truth = self.truth(s)?;
             let base = |metric: &str, score: f64| {
-                signed(CellResult::new(Table::Wiring, &labels.organism, &labels.method, metric, s.spec.seed, score), &truth)
+                signed(
+                    CellResult::new(
+                        Table::Wiring,
+                        &labels.organism,
+                        &labels.method,
+                        metric,
+                        s.spec.seed,
+                        score,
+                    ),
+                    &truth,
+                )
             };
             if let Some(why) = not_applicable(explanation) {
                 let none = base("faithfulness", 0.0).absent(Absent::NotApplicable, &why);
@@ -221,8 +236,13 @@ impl Bench {
                     .absent(Absent::NotApplicable, "the explanation claims no edges");
                 return write_json(folder, RESULTS, &vec![none]);
             };
-            let score =
-                wiring::score(subject, &d.edges, edges, truth.circuit.as_deref(), evaluation_seed(s))?;
+            let score = wiring::score(
+                subject,
+                &d.edges,
+                edges,
+                truth.circuit.as_deref(),
+                evaluation_seed(s),
+            )?;
             let mut faithful = base("faithfulness", score.faithfulness["resample"])
                 .null(score.null_faithfulness)
                 .oracle(1.0, OracleKind::FullModel);
@@ -239,7 +259,9 @@ impl Bench {
                 auroc.null_interval = Some([t.null_auroc[1], t.null_auroc[2]]);
                 auroc.details.insert("precision".into(), Json::from(t.precision));
                 auroc.details.insert("recall".into(), Json::from(t.recall));
-                auroc.details.insert("gradient_dead".into(), serde_json::to_value(&t.gradient_dead)?);
+                auroc
+                    .details
+                    .insert("gradient_dead".into(), serde_json::to_value(&t.gradient_dead)?);
                 auroc.details.insert("untestable".into(), serde_json::to_value(&t.untestable)?);
                 results.push(auroc);
             }
@@ -262,7 +284,17 @@ impl Bench {
         self.subject(specimen, |subject, s| {
             let truth = self.truth(s)?;
             let base = |method: &str, score: f64| {
-                signed(CellResult::new(Table::Effects, organism, method, "effect-skill", s.spec.seed, score), &truth)
+                signed(
+                    CellResult::new(
+                        Table::Effects,
+                        organism,
+                        method,
+                        "effect-skill",
+                        s.spec.seed,
+                        score,
+                    ),
+                    &truth,
+                )
             };
             let mut results = vec![];
             let mut asked: Vec<(String, Explanation)> = vec![];
@@ -278,7 +310,8 @@ impl Bench {
                 let mut g = Stream::new(evaluation_seed(s), "trial/controls").block(0);
                 asked.push((TRUTH.into(), e.clone()));
                 if let Body::Rasp { .. } | Body::Cosines(_) = e.body {
-                    let moved = Explanation { parts: reassigned_parts(&e.parts, &mut g), ..e.clone() };
+                    let moved =
+                        Explanation { parts: reassigned_parts(&e.parts, &mut g), ..e.clone() };
                     asked.push((WRONG_PARTS.into(), moved));
                 }
                 if let Some(changed) = misdescribed(e) {
@@ -320,7 +353,8 @@ impl Bench {
         work: impl FnOnce(&Subject, &Specimen) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let specimen = Specimen::read(&cell.path(""))?;
-        let task = organism::find(&specimen.spec.organism)?.task(&specimen.spec.parameters, None)?;
+        let task =
+            organism::find(&specimen.spec.organism)?.task(&specimen.spec.parameters, None)?;
         let subject = Subject::new(&specimen, &task, &self.context)?;
         work(&subject, &specimen)
     }

@@ -1,7 +1,8 @@
 //! The board: each status by an example, ranks, bytes, and what people read.
 
 use flyroom_bench::board::{
-    Absent, Board, CellResult, Grade, NullTheory, OracleKind, Role, Row, Source, Standing, Status, Table, Tier,
+    Absent, Board, CellResult, Grade, NullTheory, OracleKind, Role, Row, Source, Standing, Status,
+    Table, Tier,
 };
 
 /// Scores of seeds 0.. between a null of .2 and the truth at 1, on an exact truth.
@@ -90,7 +91,10 @@ fn without_an_oracle_methods_are_ranked_by_their_difference_to_the_null() {
     all.extend(without("larger lift", &[0.60, 0.62], 0.1));
     let board = Board::from_results(all);
     let rows: Vec<_> = board.rows.iter().map(|r| (r.method.as_str(), r.status, r.rank)).collect();
-    assert_eq!(rows, [("larger lift", Status::NoTruth, Some(1)), ("higher score", Status::NoTruth, Some(2))]);
+    assert_eq!(
+        rows,
+        [("larger lift", Status::NoTruth, Some(1)), ("higher score", Status::NoTruth, Some(2))]
+    );
 }
 
 #[test]
@@ -104,8 +108,17 @@ fn a_method_above_the_exact_truth_by_more_than_the_interval_invalidates_its_whol
     assert_eq!(status("too good"), Status::Invalid);
     assert_eq!(status("honest"), Status::Invalid);
     assert_eq!(status("other tier"), Status::Ranked);
-    assert_eq!(board.faults, ["too good on tracr-hist, mcc: the exact truth scores 0.055 less than the method"]);
-    assert!(board.rows.iter().filter(|r| r.status == Status::Invalid).all(|r| r.rank.is_none() && r.reason.is_some()));
+    assert_eq!(
+        board.faults,
+        ["too good on tracr-hist, mcc: the exact truth scores 0.055 less than the method"]
+    );
+    assert!(
+        board
+            .rows
+            .iter()
+            .filter(|r| r.status == Status::Invalid)
+            .all(|r| r.rank.is_none() && r.reason.is_some())
+    );
 }
 
 #[test]
@@ -146,9 +159,15 @@ fn a_null_that_misses_its_theoretical_value_invalidates_the_row() {
 fn rows_without_a_score_say_why() {
     let snapshot = |r: CellResult| r.absent(Absent::NotApplicable, "a dictionary has no wiring");
     let row = only(results("topk", &[0.8, 0.9]).into_iter().map(snapshot).collect());
-    assert_eq!((row.status, row.reason.as_deref()), (Status::NotApplicable, Some("a dictionary has no wiring")));
+    assert_eq!(
+        (row.status, row.reason.as_deref()),
+        (Status::NotApplicable, Some("a dictionary has no wiring"))
+    );
     let few = |r: CellResult| r.absent(Absent::Untestable, "19 effective interventions");
-    assert_eq!(only(results("topk", &[0.8]).into_iter().map(few).collect()).status, Status::Untestable);
+    assert_eq!(
+        only(results("topk", &[0.8]).into_iter().map(few).collect()).status,
+        Status::Untestable
+    );
 }
 
 #[test]
@@ -157,7 +176,10 @@ fn the_whole_model_is_the_ceiling_and_takes_no_rank_from_anyone() {
     all.extend(results("topk", &[0.8, 0.9]));
     let board = Board::from_results(all);
     let rows: Vec<_> = board.rows.iter().map(|r| (r.method.as_str(), r.status, r.rank)).collect();
-    assert!(rows.contains(&("network", Status::Ceiling, None)) && rows.contains(&("topk", Status::Ranked, Some(1))));
+    assert!(
+        rows.contains(&("network", Status::Ceiling, None))
+            && rows.contains(&("topk", Status::Ranked, Some(1)))
+    );
 }
 
 #[test]
@@ -170,7 +192,8 @@ fn the_truth_and_the_controls_take_no_rank_and_a_control_that_holds_is_a_fault_o
         Board::from_results(all)
     };
     let fails = board(&[0.3, 0.4]);
-    let mut rows: Vec<_> = fails.rows.iter().map(|r| (r.method.as_str(), r.status, r.rank)).collect();
+    let mut rows: Vec<_> =
+        fails.rows.iter().map(|r| (r.method.as_str(), r.status, r.rank)).collect();
     rows.sort();
     assert_eq!(
         rows,
@@ -181,12 +204,16 @@ fn the_truth_and_the_controls_take_no_rank_and_a_control_that_holds_is_a_fault_o
         ]
     );
     assert!(fails.faults.is_empty());
-    assert_eq!(board(&[0.95, 0.97]).faults, ["wrong on purpose on tracr-hist is wrong on purpose and holds"]);
+    assert_eq!(
+        board(&[0.95, 0.97]).faults,
+        ["wrong on purpose on tracr-hist is wrong on purpose and holds"]
+    );
 }
 
 #[test]
 fn a_control_that_fails_is_said_to_fail_as_it_must() {
-    let control = edit(explanation("shuffled", [None, None, Some(0.1)], 2), |r| r.role = Role::Control);
+    let control =
+        edit(explanation("shuffled", [None, None, Some(0.1)], 2), |r| r.role = Role::Control);
     assert_eq!(verdict(control), "shuffled on tracr-hist: fails, as it must: wrong effect sizes");
 }
 
@@ -195,7 +222,8 @@ fn equal_scores_share_a_rank_and_the_next_rank_is_left_out() {
     let mut all = results("b", &[0.8, 0.9]);
     all.extend(results("a", &[0.8, 0.9]));
     all.extend(results("c", &[0.5, 0.6]));
-    let ranks: Vec<_> = Board::from_results(all).rows.iter().map(|r| (r.method.clone(), r.rank.unwrap())).collect();
+    let ranks: Vec<_> =
+        Board::from_results(all).rows.iter().map(|r| (r.method.clone(), r.rank.unwrap())).collect();
     assert_eq!(ranks, [("a".into(), 1), ("b".into(), 1), ("c".into(), 3)]);
 }
 
@@ -229,16 +257,23 @@ fn csv_has_one_line_a_row_and_quotes_what_needs_it() {
     let lines: Vec<&str> = csv.split("\r\n").collect();
     assert_eq!(lines.len(), 3);
     assert!(lines[0].starts_with("table,organism,method,metric,"));
-    assert!(lines[1].starts_with("parts,tracr-hist,\"topk[k=2,init=\"\"data\"\"]\",mcc,true,-,compiled,ranked,1,0.625,"), "{csv}");
+    assert!(
+        lines[1].starts_with(
+            "parts,tracr-hist,\"topk[k=2,init=\"\"data\"\"]\",mcc,true,-,compiled,ranked,1,0.625,"
+        ),
+        "{csv}"
+    );
     assert!(lines[1].contains(",0;1,0.5;0.75,0.2;0.2,1;1,"), "{csv}");
 }
 
 #[test]
 fn ranks_by_construction_route_are_means_over_its_organisms() {
     let mut all = Vec::new();
-    for (organism, source, flip) in
-        [("a", Source::Compiled, false), ("b", Source::Compiled, true), ("c", Source::Generated, false)]
-    {
+    for (organism, source, flip) in [
+        ("a", Source::Compiled, false),
+        ("b", Source::Compiled, true),
+        ("c", Source::Generated, false),
+    ] {
         for (method, scores) in [("x", [0.8, 0.81]), ("y", [0.6, 0.61])] {
             let method = if flip { if method == "x" { "y" } else { "x" } } else { method };
             all.extend(edit(results(method, &scores), |r| {
@@ -248,7 +283,8 @@ fn ranks_by_construction_route_are_means_over_its_organisms() {
         }
     }
     let routes = Board::from_results(all).by_route();
-    let routes: Vec<_> = routes.iter().map(|r| (r.source, r.method.as_str(), r.mean_rank, r.organisms)).collect();
+    let routes: Vec<_> =
+        routes.iter().map(|r| (r.source, r.method.as_str(), r.mean_rank, r.organisms)).collect();
     assert_eq!(
         routes,
         [
@@ -323,7 +359,9 @@ fn the_blame_of_validation_goes_before_the_blame_of_thresholds() {
 
 #[test]
 fn a_verdict_on_a_claim_says_so_and_one_on_a_broken_control_does_not_judge() {
-    let claim = edit(explanation("fourier", [None, None, Some(0.95)], 1), |r| r.source = Source::ReverseEngineered);
+    let claim = edit(explanation("fourier", [None, None, Some(0.95)], 1), |r| {
+        r.source = Source::ReverseEngineered
+    });
     assert_eq!(
         verdict(claim),
         "fourier on tracr-hist/0: holds: right effect sizes (the truth is itself a claim)"
@@ -335,8 +373,14 @@ fn a_verdict_on_a_claim_says_so_and_one_on_a_broken_control_does_not_judge() {
 #[test]
 fn the_text_fits_a_hundred_columns_and_its_points_stand_under_each_other() {
     let mut all = explanation("rasp", [Some(1.0), Some(0.95), Some(0.99)], 3);
-    all.extend(explanation("a-method-with-a-very-long-name[k=2,init=data]", [Some(0.4), None, Some(-0.31)], 3));
-    all.extend(edit(explanation("topk", [Some(0.9), None, None], 1), |r| r.organism = "an-organism-with-a-long-name".into()));
+    all.extend(explanation(
+        "a-method-with-a-very-long-name[k=2,init=data]",
+        [Some(0.4), None, Some(-0.31)],
+        3,
+    ));
+    all.extend(edit(explanation("topk", [Some(0.9), None, None], 1), |r| {
+        r.organism = "an-organism-with-a-long-name".into()
+    }));
     let text = Board::from_results(all).to_text();
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "{line}");
@@ -360,7 +404,12 @@ fn the_widest_row_there_can_be_is_not_cut_off() {
             r.null = None;
         })
     };
-    let text = Board::from_results(long(explanation("a-method-with-a-very-long-name", [None, None, Some(-0.4)], 3))).to_text();
+    let text = Board::from_results(long(explanation(
+        "a-method-with-a-very-long-name",
+        [None, None, Some(-0.4)],
+        3,
+    )))
+    .to_text();
     assert!(text.lines().any(|line| line.ends_with(" uncontrolled")), "{text}");
 }
 

@@ -4,15 +4,23 @@ use flyroom_bench::{Catalog, EntryInfo, Plan};
 use serde_json::json;
 
 fn catalog() -> Catalog {
-    let organism = |name| EntryInfo::new(name, "organism", &[("steps", json!(5000)), ("lr", json!(0.001))]);
+    let organism =
+        |name| EntryInfo::new(name, "organism", &[("steps", json!(5000)), ("lr", json!(0.001))]);
     Catalog {
-        organisms: vec![organism("superposition-5-2"), organism("modadd113"), organism("tracr-hist")],
+        organisms: vec![
+            organism("superposition-5-2"),
+            organism("modadd113"),
+            organism("tracr-hist"),
+        ],
         methods: vec![
             EntryInfo::new("topk", "decompose", &[("k", json!(4)), ("init", json!("kaiming"))]),
             EntryInfo::new("pca", "decompose", &[]),
             EntryInfo::new("rasp", "describe", &[("layers", json!([0]))]),
         ],
-        metrics: vec![EntryInfo::new("effect-skill", "metric", &[]), EntryInfo::new("mcc", "metric", &[])],
+        metrics: vec![
+            EntryInfo::new("effect-skill", "metric", &[]),
+            EntryInfo::new("mcc", "metric", &[]),
+        ],
     }
 }
 
@@ -54,7 +62,9 @@ fn a_plan_is_read_as_it_is_written() {
     assert_eq!((plan.organisms[0].seeds, plan.organisms[1].seeds), (5, 1));
     assert_eq!(plan.organisms[0].set["steps"], json!(10000));
     assert_eq!(plan.methods[0].label, "topk");
-    assert!(plan.methods[0].wants(&plan.organisms[0]) && !plan.methods[0].wants(&plan.organisms[1]));
+    assert!(
+        plan.methods[0].wants(&plan.organisms[0]) && !plan.methods[0].wants(&plan.organisms[1])
+    );
     assert!(plan.methods[1].wants(&plan.organisms[1]));
     assert!(plan.wants_metric("effect-skill") && !plan.wants_metric("mcc"));
 }
@@ -144,8 +154,14 @@ fn seeds_are_a_count_from_one() {
         message("seeds = 5", "seeds = \"5\""),
         "p.toml:6: `seeds` is the text \"5\", but should be a whole number: seeds 0..n are run"
     );
-    assert_eq!(message("seeds = 5", "seeds = 0"), "p.toml:6: `seeds` is 0, but should be from 1 to 1000000");
-    assert_eq!(message("seeds = 5", "seeds = -1"), "p.toml:6: `seeds` is -1, but should be from 1 to 1000000");
+    assert_eq!(
+        message("seeds = 5", "seeds = 0"),
+        "p.toml:6: `seeds` is 0, but should be from 1 to 1000000"
+    );
+    assert_eq!(
+        message("seeds = 5", "seeds = -1"),
+        "p.toml:6: `seeds` is -1, but should be from 1 to 1000000"
+    );
 }
 
 #[test]
@@ -158,7 +174,10 @@ fn what_stands_twice_is_an_error_that_names_both_lines() {
     // Setting a parameter to its default is the same entry as not setting it.
     let twice = "name = \"p\"\n[[organism]]\nname = \"modadd113\"\n[[organism]]\nname = \"modadd113\"\nset.steps = 5000\n";
     let error = Plan::parse(twice, "p.toml", &catalog()).unwrap_err();
-    assert!(error.to_string().starts_with("p.toml:4: organism `modadd113` stands twice"), "{error}");
+    assert!(
+        error.to_string().starts_with("p.toml:4: organism `modadd113` stands twice"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -173,15 +192,27 @@ fn a_name_with_two_settings_is_a_sweep_and_its_labels_tell_them_apart() {
 
 #[test]
 fn what_is_missing_is_named() {
-    assert_eq!(message("name = \"first-look\"", ""), "p.toml:1: the plan has no `name`\nhint: add name = \"...\"");
-    assert_eq!(message("name = \"tracr-hist\"", ""), "p.toml:9: [[organism]] has no `name`\nhint: add name = \"...\"");
+    assert_eq!(
+        message("name = \"first-look\"", ""),
+        "p.toml:1: the plan has no `name`\nhint: add name = \"...\""
+    );
+    assert_eq!(
+        message("name = \"tracr-hist\"", ""),
+        "p.toml:9: [[organism]] has no `name`\nhint: add name = \"...\""
+    );
     let empty = Plan::parse("name = \"p\"", "p.toml", &catalog()).unwrap_err();
     assert!(empty.to_string().starts_with("p.toml:1: the plan names no organism\nhint: "));
 }
 
 #[test]
 fn text_that_is_not_toml_is_an_error_with_a_line_and_never_a_panic() {
-    for text in ["name = ", "name = \"p\"\n[[organism]", "\u{0}", "organism = 3\nname=\"p\"", "name = \"p\"\norganism = [1]"] {
+    for text in [
+        "name = ",
+        "name = \"p\"\n[[organism]",
+        "\u{0}",
+        "organism = 3\nname=\"p\"",
+        "name = \"p\"\norganism = [1]",
+    ] {
         let error = Plan::parse(text, "p.toml", &catalog()).unwrap_err();
         assert!(error.to_string().starts_with("p.toml:"), "{error}");
     }

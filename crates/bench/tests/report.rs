@@ -1,17 +1,28 @@
 //! The report: one page, nothing else, and figures that survive any data.
 
+use flyroom_bench::Board;
 use flyroom_bench::board::{CellResult, OracleKind, Source, Standing, Table, Tier};
 use flyroom_bench::report::{
-    BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure, Heatmap, Level,
-    LineChart, ReportData, Series, Vector,
+    BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure,
+    Heatmap, Level, LineChart, ReportData, Series, Vector,
 };
-use flyroom_bench::Board;
 
 /// A made-up run with every kind of row and figure; numbers are for looks and prove nothing.
 fn sample() -> ReportData {
     let mut results = Vec::new();
-    let mut add = |table, organism: &str, method: &str, metric: &str, tier, null, oracle: Option<f64>, scores: &[f64]| {
-        let source = if organism.starts_with("modadd") { Source::ReverseEngineered } else { Source::Compiled };
+    let mut add = |table,
+                   organism: &str,
+                   method: &str,
+                   metric: &str,
+                   tier,
+                   null,
+                   oracle: Option<f64>,
+                   scores: &[f64]| {
+        let source = if organism.starts_with("modadd") {
+            Source::ReverseEngineered
+        } else {
+            Source::Compiled
+        };
         for (seed, score) in scores.iter().enumerate() {
             let mut result = CellResult::new(table, organism, method, metric, seed as u64, *score)
                 .null(null)
@@ -25,31 +36,96 @@ fn sample() -> ReportData {
     };
     use Tier::{Closed, None as NoTier, Open, Whole};
     let one = Some(1.0);
-    add(Table::Parts, "superposition-5-2", "topk", "mcc", NoTier, 0.55, one, &[0.97, 0.99, 0.93, 0.98, 0.96]);
-    add(Table::Parts, "superposition-5-2", "pca", "mcc", NoTier, 0.55, one, &[0.51, 0.53, 0.49, 0.55, 0.50]);
-    add(Table::Parts, "superposition-5-2", "ica", "mcc", NoTier, 0.55, one, &[0.61, 0.82, 0.70, 0.58, 0.74]);
+    add(
+        Table::Parts,
+        "superposition-5-2",
+        "topk",
+        "mcc",
+        NoTier,
+        0.55,
+        one,
+        &[0.97, 0.99, 0.93, 0.98, 0.96],
+    );
+    add(
+        Table::Parts,
+        "superposition-5-2",
+        "pca",
+        "mcc",
+        NoTier,
+        0.55,
+        one,
+        &[0.51, 0.53, 0.49, 0.55, 0.50],
+    );
+    add(
+        Table::Parts,
+        "superposition-5-2",
+        "ica",
+        "mcc",
+        NoTier,
+        0.55,
+        one,
+        &[0.61, 0.82, 0.70, 0.58, 0.74],
+    );
     add(Table::Parts, "modadd113", "fourier", "mcc", NoTier, 0.11, one, &[0.98, 0.97]);
     add(Table::Parts, "tracr-hist", "rasp", "mcc", NoTier, 0.2, one, &[1.0, 1.0, 1.0]);
     add(Table::Wiring, "tracr-hist", "eap-ig", "edge-auroc", NoTier, 0.5, one, &[0.86, 0.91, 0.88]);
     add(Table::Wiring, "tracr-hist", "rasp", "edge-auroc", NoTier, 0.5, one, &[0.99, 0.98, 1.0]);
-    add(Table::Wiring, "induction-2l", "eap-ig", "edge-auroc", NoTier, 0.5, None, &[0.74, 0.79, 0.71]);
-    add(Table::Effects, "tracr-hist", "rasp", "effect-skill", Closed, 0.0, one, &[0.98, 0.99, 0.985]);
-    add(Table::Effects, "tracr-hist", "eap-ig", "effect-skill", Open, 0.05, one, &[0.55, 0.62, 0.41]);
+    add(
+        Table::Wiring,
+        "induction-2l",
+        "eap-ig",
+        "edge-auroc",
+        NoTier,
+        0.5,
+        None,
+        &[0.74, 0.79, 0.71],
+    );
+    add(
+        Table::Effects,
+        "tracr-hist",
+        "rasp",
+        "effect-skill",
+        Closed,
+        0.0,
+        one,
+        &[0.98, 0.99, 0.985],
+    );
+    add(
+        Table::Effects,
+        "tracr-hist",
+        "eap-ig",
+        "effect-skill",
+        Open,
+        0.05,
+        one,
+        &[0.55, 0.62, 0.41],
+    );
     add(Table::Effects, "tracr-hist", "network", "effect-skill", Whole, 0.0, one, &[1.0, 1.0, 1.0]);
     add(Table::Effects, "modadd113", "fourier", "effect-skill", Closed, 0.01, one, &[0.11, -0.4]);
-    let mut uncontrolled = CellResult::new(Table::Effects, "induction-2l", "eap-ig", "effect-skill", 0, 0.4).tier(Open);
+    let mut uncontrolled =
+        CellResult::new(Table::Effects, "induction-2l", "eap-ig", "effect-skill", 0, 0.4)
+            .tier(Open);
     uncontrolled.reason = Some("the null was not run".into());
     results.push(uncontrolled);
     let board = Board::from_results(results);
 
-    let curve = |rate: f64, floor: f64| (0..60).map(|i| [f64::from(i * 200 + 1), floor + 1.0 / (1.0 + rate * f64::from(i * i))]).collect();
+    let curve = |rate: f64, floor: f64| {
+        (0..60)
+            .map(|i| [f64::from(i * 200 + 1), floor + 1.0 / (1.0 + rate * f64::from(i * i))])
+            .collect()
+    };
     let star = |i: usize, r: f64, turn: f64| {
         let angle = std::f64::consts::TAU * i as f64 / 5.0 + turn;
         (r * flyroom_tensor::math::cos64(angle), r * flyroom_tensor::math::sin64(angle))
     };
     let vector = |(x, y): (f64, f64), name: String| Vector { x, y, name };
     let node = |id: &str, layer| CircuitNode { id: id.into(), name: String::new(), layer };
-    let edge = |from: &str, to: &str, weight, mark| CircuitEdge { from: from.into(), to: to.into(), weight, mark };
+    let edge = |from: &str, to: &str, weight, mark| CircuitEdge {
+        from: from.into(),
+        to: to.into(),
+        weight,
+        mark,
+    };
     let figures = vec![
         Figure::DecoderPlot(DecoderPlot {
             title: "superposition-5-2/0: what topk learned".into(),
@@ -119,11 +195,16 @@ fn sample() -> ReportData {
     ];
     ReportData {
         title: "first-look".into(),
-        plan: "name = \"first-look\"\n\n[[organism]]\nname = \"superposition-5-2\"\nseeds = 5\n".into(),
+        plan: "name = \"first-look\"\n\n[[organism]]\nname = \"superposition-5-2\"\nseeds = 5\n"
+            .into(),
         verdicts: board.verdicts(),
         board,
         figures,
-        provenance: vec![("plan".into(), "b5bb9d8014a0".into()), ("engine".into(), "0.1.0".into()), ("bits epoch".into(), "1".into())],
+        provenance: vec![
+            ("plan".into(), "b5bb9d8014a0".into()),
+            ("engine".into(), "0.1.0".into()),
+            ("bits epoch".into(), "1".into()),
+        ],
     }
 }
 
@@ -133,11 +214,17 @@ fn the_page_is_whole_and_asks_for_nothing() {
     if let Some(path) = option_env!("FLYROOM_SAMPLE_REPORT") {
         std::fs::write(path, &page).unwrap();
     }
-    for forbidden in ["http:", "https:", "<script", "src=", "@import", "url(", "NaN", "inf\"", "href="] {
+    for forbidden in
+        ["http:", "https:", "<script", "src=", "@import", "url(", "NaN", "inf\"", "href="]
+    {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
-    for tag in ["section", "table", "tr", "td", "svg", "figure", "ul", "li", "dl", "g", "text", "div", "span"] {
-        let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+    for tag in [
+        "section", "table", "tr", "td", "svg", "figure", "ul", "li", "dl", "g", "text", "div",
+        "span",
+    ] {
+        let opened =
+            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
     }
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("width=device-width"));
@@ -146,9 +233,16 @@ fn the_page_is_whole_and_asks_for_nothing() {
 #[test]
 fn verdicts_stand_before_tables_and_tables_before_figures() {
     let page = sample().to_html();
-    let places: Vec<usize> = ["<h2>Verdicts", "<h2>Did it find the parts?", "<h2>Did it find the wiring?", "<h2>Does it predict", "<h2>Figures", "<h2>Provenance"]
-        .map(|text| page.find(text).unwrap_or_else(|| panic!("{text}")))
-        .to_vec();
+    let places: Vec<usize> = [
+        "<h2>Verdicts",
+        "<h2>Did it find the parts?",
+        "<h2>Did it find the wiring?",
+        "<h2>Does it predict",
+        "<h2>Figures",
+        "<h2>Provenance",
+    ]
+    .map(|text| page.find(text).unwrap_or_else(|| panic!("{text}")))
+    .to_vec();
     assert!(places.is_sorted(), "{places:?}");
 }
 
@@ -207,15 +301,29 @@ fn figures_of_nothing_and_of_nonsense_are_drawn_without_nonsense() {
             ..BarChart::default()
         }),
         Figure::DecoderPlot(DecoderPlot::default()),
-        Figure::DecoderPlot(DecoderPlot { truth: bad.map(vector).to_vec(), learned: bad.map(vector).to_vec(), ..DecoderPlot::default() }),
+        Figure::DecoderPlot(DecoderPlot {
+            truth: bad.map(vector).to_vec(),
+            learned: bad.map(vector).to_vec(),
+            ..DecoderPlot::default()
+        }),
         Figure::Heatmap(Heatmap::default()),
-        Figure::Heatmap(Heatmap { rows: vec!["a".into()], columns: vec!["b".into()], values: vec![bad.map(Some).to_vec(); 3], ..Heatmap::default() }),
+        Figure::Heatmap(Heatmap {
+            rows: vec!["a".into()],
+            columns: vec!["b".into()],
+            values: vec![bad.map(Some).to_vec(); 3],
+            ..Heatmap::default()
+        }),
         Figure::CircuitGraph(CircuitGraph::default()),
         Figure::CircuitGraph(CircuitGraph {
             nodes: vec![CircuitNode { id: "a".into(), ..CircuitNode::default() }],
             edges: vec![
                 CircuitEdge { from: "a".into(), to: "absent".into(), ..CircuitEdge::default() },
-                CircuitEdge { from: "a".into(), to: "a".into(), weight: f64::NAN, mark: EdgeMark::Found },
+                CircuitEdge {
+                    from: "a".into(),
+                    to: "a".into(),
+                    weight: f64::NAN,
+                    mark: EdgeMark::Found,
+                },
             ],
             ..CircuitGraph::default()
         }),

@@ -40,10 +40,15 @@ fn pascal<'a>(rows: u64, computed: &'a AtomicUsize) -> Schedule<'a> {
                 needs.extend((column < row).then(|| above[column as usize]));
             }
             let spec = spec("pascal").with("row", row).with("column", column);
-            here.push(schedule.add(format!("{row}/{column}"), spec, &needs, move |inputs, folder| {
-                computed.fetch_add(1, Ordering::Relaxed);
-                write(folder, inputs.iter().map(number).sum::<u64>().max(1))
-            }));
+            here.push(schedule.add(
+                format!("{row}/{column}"),
+                spec,
+                &needs,
+                move |inputs, folder| {
+                    computed.fetch_add(1, Ordering::Relaxed);
+                    write(folder, inputs.iter().map(number).sum::<u64>().max(1))
+                },
+            ));
         }
         above = here;
     }
@@ -57,9 +62,17 @@ fn results_are_the_same_with_any_number_of_threads() {
     for threads in [1, 2, 7] {
         let (_dir, store) = store();
         let outcomes = pascal(9, &computed).run(&store, threads, &());
-        all.push(outcomes.iter().map(|o| (o.cell().unwrap().key.clone(), number(o.cell().unwrap()))).collect::<Vec<_>>());
+        all.push(
+            outcomes
+                .iter()
+                .map(|o| (o.cell().unwrap().key.clone(), number(o.cell().unwrap())))
+                .collect::<Vec<_>>(),
+        );
     }
-    assert_eq!(all[0].iter().skip(36).map(|(_, n)| *n).collect::<Vec<_>>(), [1, 8, 28, 56, 70, 56, 28, 8, 1]);
+    assert_eq!(
+        all[0].iter().skip(36).map(|(_, n)| *n).collect::<Vec<_>>(),
+        [1, 8, 28, 56, 70, 56, 28, 8, 1]
+    );
     assert!(all[0] == all[1] && all[0] == all[2]);
 }
 
@@ -84,7 +97,10 @@ impl Observer for Log {
         self.0.lock().unwrap().push(format!("started {cell}"));
     }
     fn finished(&self, cell: &str, found: bool) {
-        self.0.lock().unwrap().push(format!("finished {cell}{}", if found { " (found)" } else { "" }));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("finished {cell}{}", if found { " (found)" } else { "" }));
     }
     fn failed(&self, cell: &str, reason: &str) {
         self.0.lock().unwrap().push(format!("failed {cell}: {reason}"));
@@ -99,12 +115,15 @@ fn a_cell_that_fails_or_panics_harms_only_the_cells_that_read_it() {
     let (_dir, store) = store();
     let mut schedule = Schedule::new();
     let fine = schedule.add("fine", spec("fine"), &[], |_, folder| write(folder, 1));
-    let fails = schedule.add("fails", spec("fails"), &[], |_, _| Err("the loss is not finite".into()));
+    let fails =
+        schedule.add("fails", spec("fails"), &[], |_, _| Err("the loss is not finite".into()));
     let panics = schedule.add("panics", spec("panics"), &[], |_, _| panic!("index out of range"));
     let child = schedule.add("child", spec("child"), &[fine, fails], |_, folder| write(folder, 2));
     schedule.add("grandchild", spec("grandchild"), &[child], |_, folder| write(folder, 3));
     schedule.add("of-panics", spec("of-panics"), &[panics], |_, folder| write(folder, 3));
-    schedule.add("sibling", spec("sibling"), &[fine], |inputs, folder| write(folder, number(&inputs[0]) + 1));
+    schedule.add("sibling", spec("sibling"), &[fine], |inputs, folder| {
+        write(folder, number(&inputs[0]) + 1)
+    });
     let log = Log::default();
     let outcomes = schedule.run(&store, 1, &log);
     let reasons: Vec<_> = outcomes.iter().map(|o| o.reason().unwrap_or("finished")).collect();
@@ -123,11 +142,16 @@ fn a_cell_that_fails_or_panics_harms_only_the_cells_that_read_it() {
     assert!(matches!(outcomes[4], Outcome::Skipped(_)));
     let log = log.0.into_inner().unwrap();
     assert_eq!(log[..4], ["total 7", "started fine", "finished fine", "started fails"]);
-    assert!(log.contains(&"skipped grandchild: it needs fails, which failed".to_owned()), "{log:?}");
+    assert!(
+        log.contains(&"skipped grandchild: it needs fails, which failed".to_owned()),
+        "{log:?}"
+    );
     // The ledger says the same.
     let events: Vec<Event> = store.ledger().unwrap().into_iter().map(|e| e.event).collect();
     assert!(events.iter().any(|e| matches!(e, Event::Failed { cell, reason, .. } if cell == "fails" && reason == "the loss is not finite")));
-    assert!(events.iter().any(|e| matches!(e, Event::Skipped { cell, .. } if cell == "grandchild")));
+    assert!(
+        events.iter().any(|e| matches!(e, Event::Skipped { cell, .. } if cell == "grandchild"))
+    );
 }
 
 #[test]
@@ -154,7 +178,9 @@ fn the_same_cell_added_twice_is_one_cell() {
     let mut schedule = Schedule::new();
     let a = schedule.add("a", spec("a"), &[], |_, folder| write(folder, 1));
     let again = schedule.add("a again", spec("a"), &[], |_, folder| write(folder, 1));
-    let both = schedule.add("both", spec("both"), &[a, again], |inputs, folder| write(folder, inputs.len() as u64));
+    let both = schedule.add("both", spec("both"), &[a, again], |inputs, folder| {
+        write(folder, inputs.len() as u64)
+    });
     assert_eq!((a, schedule.len()), (again, 2));
     assert_eq!(schedule.spec(both).inputs.len(), 2);
     let outcomes = schedule.run(&store, 3, &());

@@ -7,7 +7,10 @@ use flyroom_bench::statistics::*;
 
 #[track_caller]
 fn close(ours: f64, theirs: f64, relative: f64) {
-    assert!((ours - theirs).abs() <= relative * theirs.abs().max(1e-300), "{ours:?} and not {theirs:?}");
+    assert!(
+        (ours - theirs).abs() <= relative * theirs.abs().max(1e-300),
+        "{ours:?} and not {theirs:?}"
+    );
 }
 
 #[test]
@@ -139,7 +142,10 @@ fn a_paired_difference_sees_what_two_separate_intervals_cannot() {
     assert!(difference.above(0.0) && !difference.below(0.0));
     let (of_a, of_b) = (mean_interval(&a, 0.95).unwrap(), mean_interval(&b, 0.95).unwrap());
     assert!(of_a[0] < of_b[1], "the separate intervals overlap");
-    assert!(!paired_difference(&a[..1], &b[..1], 0.95).unwrap().above(0.0), "one pair decides nothing");
+    assert!(
+        !paired_difference(&a[..1], &b[..1], 0.95).unwrap().above(0.0),
+        "one pair decides nothing"
+    );
     assert_eq!(paired_difference(&a, &b[..3], 0.95), None);
 }
 
@@ -167,7 +173,9 @@ fn permutation_tests_of_large_samples_draw_and_never_return_zero() {
 fn adjusted_p_values_are_those_of_the_definitions() {
     let p = [0.01, 0.02, 0.03, 0.005, 0.2, 0.9];
     // scipy.stats.false_discovery_control
-    for (ours, theirs) in benjamini_hochberg(&p).into_iter().zip([0.03, 0.04, 0.045, 0.03, 0.24, 0.9]) {
+    for (ours, theirs) in
+        benjamini_hochberg(&p).into_iter().zip([0.03, 0.04, 0.045, 0.03, 0.24, 0.9])
+    {
         close(ours, theirs, 1e-12);
     }
     // By hand: sorted .005 .01 .02 .03 .2 .9 times 6 5 4 3 2 1, then the running maximum.

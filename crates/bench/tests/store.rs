@@ -78,9 +78,15 @@ fn the_same_key_with_other_content_is_bits_broken_and_keeps_both() {
     assert_eq!(fs::read(new.join(file)).unwrap(), b"loss 0.6");
     let message = error.to_string();
     assert!(message.starts_with("bits broken: "), "{message}");
-    assert!(message.contains(there.to_str().unwrap()) && message.contains(new.to_str().unwrap()), "{message}");
+    assert!(
+        message.contains(there.to_str().unwrap()) && message.contains(new.to_str().unwrap()),
+        "{message}"
+    );
     // The cell that was there still is.
-    assert_eq!(run.store.get(&spec(0).key()).unwrap().unwrap().read("curve.jsonl").unwrap(), b"loss 0.5");
+    assert_eq!(
+        run.store.get(&spec(0).key()).unwrap().unwrap().read("curve.jsonl").unwrap(),
+        b"loss 0.5"
+    );
 }
 
 #[test]
@@ -106,7 +112,10 @@ fn a_flipped_bit_in_any_file_is_found_and_the_message_names_the_file_and_the_way
     }
     fs::write(cell.path("curve.jsonl"), "a curve of some lengtH").unwrap();
     let text = run.store.get(&cell.key).unwrap_err().to_string();
-    assert!(text.contains("delete the folder") && text.contains(cell.folder.to_str().unwrap()), "{text}");
+    assert!(
+        text.contains("delete the folder") && text.contains(cell.folder.to_str().unwrap()),
+        "{text}"
+    );
 }
 
 #[test]
@@ -116,7 +125,10 @@ fn a_truncated_or_missing_file_is_damage_and_never_an_absent_cell() {
     let cell_json = fs::read(cell.path("cell.json")).unwrap();
     for length in 0..cell_json.len() {
         fs::write(cell.path("cell.json"), &cell_json[..length]).unwrap();
-        assert!(matches!(run.store.get(&cell.key), Err(StoreError::Damaged { .. })), "{length} bytes of cell.json");
+        assert!(
+            matches!(run.store.get(&cell.key), Err(StoreError::Damaged { .. })),
+            "{length} bytes of cell.json"
+        );
     }
     fs::remove_file(cell.path("cell.json")).unwrap();
     assert!(run.store.get(&cell.key).unwrap_err().to_string().contains("cell.json is missing"));
@@ -141,7 +153,8 @@ fn a_cell_under_the_name_of_another_is_damage() {
 fn a_cell_of_a_later_schema_asks_for_the_version_that_wrote_it() {
     let run = run();
     let cell = put(&run.store, 0, "loss").unwrap();
-    let text = fs::read_to_string(cell.path("cell.json")).unwrap().replace("\"schema\":1", "\"schema\":9");
+    let text =
+        fs::read_to_string(cell.path("cell.json")).unwrap().replace("\"schema\":1", "\"schema\":9");
     fs::write(cell.path("cell.json"), text).unwrap();
     let error = run.store.get(&cell.key).unwrap_err();
     assert!(matches!(error, StoreError::Schema { found: 9, .. }), "{error}");
@@ -163,7 +176,10 @@ fn a_folder_that_a_killed_process_left_is_removed_and_its_finished_cells_are_kep
     // The first process lives; its folder stays, and it can go on.
     assert_eq!(temporary_folders(&run.root).len(), 2);
     put(&run.store, 1, "loss").unwrap();
-    assert!(second.get(&spec(0).key()).unwrap().is_some() && second.get(&spec(1).key()).unwrap().is_some());
+    assert!(
+        second.get(&spec(0).key()).unwrap().is_some()
+            && second.get(&spec(1).key()).unwrap().is_some()
+    );
     drop(second);
     assert_eq!(temporary_folders(&run.root).len(), 1);
 }
@@ -177,14 +193,20 @@ fn work_that_fails_leaves_no_cell_and_no_folder() {
     });
     assert_eq!(failed.unwrap_err().to_string(), "the loss is not finite");
     assert!(run.store.get(&spec(0).key()).unwrap().is_none());
-    let left: Vec<_> = fs::read_dir(&temporary_folders(&run.root)[0]).unwrap().flatten().map(|e| e.file_name()).collect();
+    let left: Vec<_> = fs::read_dir(&temporary_folders(&run.root)[0])
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
     assert_eq!(left, ["lock"]);
 }
 
 #[test]
 fn a_full_disk_is_said_in_words_with_a_way_out() {
     let run = run();
-    let failed = run.store.put(&spec(0), |_| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()));
+    let failed = run
+        .store
+        .put(&spec(0), |_| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()));
     let text = failed.unwrap_err().to_string();
     assert!(text.contains("hint: make room and run again; finished cells are kept"), "{text}");
     assert!(run.store.get(&spec(0).key()).unwrap().is_none());
@@ -194,7 +216,9 @@ fn a_full_disk_is_said_in_words_with_a_way_out() {
 #[test]
 fn a_link_in_a_cell_is_refused() {
     let run = run();
-    let failed = run.store.put(&spec(0), |folder| Ok(std::os::unix::fs::symlink("/etc/hosts", folder.join("a"))?));
+    let failed = run
+        .store
+        .put(&spec(0), |folder| Ok(std::os::unix::fs::symlink("/etc/hosts", folder.join("a"))?));
     assert!(failed.unwrap_err().to_string().contains("neither a file nor a folder"));
 }
 
@@ -209,7 +233,11 @@ fn the_store_alone_writes_cell_json() {
 fn a_folder_of_another_plan_is_refused_with_a_hint_and_a_comment_is_no_other_plan() {
     let run = run();
     let error = open(&run.root, &PLAN.replace("modadd113", "tracr-hist")).unwrap_err().to_string();
-    assert!(error.contains("a run of another plan\nhint: give this plan a folder of its own with --out"), "{error}");
+    assert!(
+        error
+            .contains("a run of another plan\nhint: give this plan a folder of its own with --out"),
+        "{error}"
+    );
     open(&run.root, &format!("# what we know\n{PLAN}")).unwrap();
     assert_eq!(run.store.plan_text().unwrap(), PLAN);
 }
@@ -230,7 +258,8 @@ fn looking_at_a_run_changes_nothing_in_it() {
     put(&run.store, 0, "loss").unwrap();
     let root = run.root.clone();
     let names = || {
-        let mut names: Vec<_> = fs::read_dir(root.join("ledger")).unwrap().flatten().map(|e| e.path()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(root.join("ledger")).unwrap().flatten().map(|e| e.path()).collect();
         names.extend(temporary_folders(&root));
         names
     };
@@ -245,14 +274,21 @@ fn looking_at_a_run_changes_nothing_in_it() {
 fn a_torn_last_line_of_a_ledger_is_skipped_and_a_torn_middle_one_is_named() {
     let run = run();
     run.store.record(Event::Note { text: "one".into() }).unwrap();
-    run.store.record(Event::Finished { cell: "a".into(), key: spec(0).key(), duration_secs: 0.25 }).unwrap();
+    run.store
+        .record(Event::Finished { cell: "a".into(), key: spec(0).key(), duration_secs: 0.25 })
+        .unwrap();
     let ledger = fs::read_dir(run.root.join("ledger")).unwrap().flatten().next().unwrap().path();
     let torn = "{\"at_unix_ms\":1,\"event\":\"fini";
     fs::File::options().append(true).open(&ledger).unwrap().write_all(torn.as_bytes()).unwrap();
     let entries = run.store.ledger().unwrap();
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[0].event, Event::Note { text: "one".into() });
-    fs::File::options().append(true).open(&ledger).unwrap().write_all(b"\n{\"at_unix_ms\":1,\"event\":\"note\",\"text\":\"x\"}\n").unwrap();
+    fs::File::options()
+        .append(true)
+        .open(&ledger)
+        .unwrap()
+        .write_all(b"\n{\"at_unix_ms\":1,\"event\":\"note\",\"text\":\"x\"}\n")
+        .unwrap();
     let error = run.store.ledger().unwrap_err().to_string();
     assert!(error.contains(".jsonl:3: not a line of a ledger"), "{error}");
 }
@@ -266,7 +302,10 @@ fn two_stores_that_compute_the_same_cells_at_once_agree_on_one_of_each() {
             scope.spawn(move || {
                 for seed in 0..20 {
                     let cell = put(store, seed, &format!("loss of {seed}")).unwrap();
-                    assert_eq!(cell.read("curve.jsonl").unwrap(), format!("loss of {seed}").as_bytes());
+                    assert_eq!(
+                        cell.read("curve.jsonl").unwrap(),
+                        format!("loss of {seed}").as_bytes()
+                    );
                 }
             });
         }

@@ -85,7 +85,8 @@ mod tests {
 
     /// Token 4 comes first and last, and only the output at `read` counts.
     fn task(read: usize) -> Task {
-        let inputs = Inputs::tokens(&[vec![4, 0, 1, 4], vec![4, 2, 3, 4], vec![4, 3, 3, 4]]).unwrap();
+        let inputs =
+            Inputs::tokens(&[vec![4, 0, 1, 4], vec![4, 2, 3, 4], vec![4, 3, 3, 4]]).unwrap();
         Task {
             domain: "three inputs, two of them clean".into(),
             exhaustive: false,

@@ -98,7 +98,8 @@ impl Dictionary {
                 )));
             }
         }
-        for (name, t) in [("W_enc", &w_enc), ("b_enc", &b_enc), ("W_dec", &w_dec), ("b_dec", &b_dec)]
+        for (name, t) in
+            [("W_enc", &w_enc), ("b_enc", &b_enc), ("W_dec", &w_dec), ("b_dec", &b_dec)]
         {
             if let Some(i) = t.data().iter().position(|x| !x.is_finite()) {
                 return Err(Error::Shapes(format!("{name} holds {} at {i}", t.data()[i])));

@@ -91,7 +91,9 @@ mod tests {
         let data = Data { site: "s".into(), activations: x.clone() };
         let mean = data.mean(50, 6);
         let variance: f64 = (x.data().chunks_exact(6))
-            .flat_map(|r| r.iter().zip(&mean).map(|(&x, m)| (f64::from(x) - m) * (f64::from(x) - m)))
+            .flat_map(|r| {
+                r.iter().zip(&mean).map(|(&x, m)| (f64::from(x) - m) * (f64::from(x) - m))
+            })
             .sum();
         for n in [1, 6, 24] {
             let set = json!({"n": n}).as_object().unwrap().clone();

@@ -124,8 +124,8 @@ impl Dictionary {
         };
         let (w_enc, b_enc) = (take("W_enc")?, take("b_enc")?);
         let (w_dec, b_dec) = (take("W_dec")?, take("b_dec")?);
-        let mut d = Self::new(site, w_enc, b_enc, w_dec, b_dec, encode)
-            .map_err(|e| bad(e.to_string()))?;
+        let mut d =
+            Self::new(site, w_enc, b_enc, w_dec, b_dec, encode).map_err(|e| bad(e.to_string()))?;
         for (key, got) in [("d_in", d.d_in()), ("d_sae", d.n_latents())] {
             let said = cfg.get(key).and_then(Json::as_u64);
             if said != Some(got as u64) {
@@ -133,7 +133,8 @@ impl Dictionary {
                 return Err(bad(format!("{key} is {got} in the tensors, {said} in {CFG}")));
             }
         }
-        if cfg.get("rescale_acts_by_decoder_norm") == Some(&Json::Bool(true)) && !unit_rows(&d.w_dec)
+        if cfg.get("rescale_acts_by_decoder_norm") == Some(&Json::Bool(true))
+            && !unit_rows(&d.w_dec)
         {
             return Err(bad(
                 "latents are rescaled by decoder norms that are not 1; hint: fold the norms into \
@@ -239,7 +240,8 @@ mod tests {
         std::fs::write(&path, cfg.to_string()).unwrap();
         let weights = dir.path().join(WEIGHTS);
         let (mut tensors, header) = read_safetensors(&weights).unwrap();
-        let half = RawTensor { dtype: Dtype::BF16, shape: vec![2], bytes: vec![0x80, 0x3f, 0, 0x40] };
+        let half =
+            RawTensor { dtype: Dtype::BF16, shape: vec![2], bytes: vec![0x80, 0x3f, 0, 0x40] };
         tensors.insert("b_dec".into(), half.clone());
         let other = RawTensor { dtype: Dtype::U8, shape: vec![3], bytes: vec![1, 2, 3] };
         tensors.insert("sparsity".into(), other);

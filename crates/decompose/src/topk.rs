@@ -158,12 +158,7 @@ impl Training {
         let mut draw = Stream::new(seed, "topk/init").block(0);
         let w_dec = Tensor::new(&[n, d], unit_directions(n, d, &mut draw))?;
         let b_dec = mean.iter().map(|m| (m / scale) as f32).collect();
-        let weights = [
-            w_dec.transposed()?,
-            Tensor::zeros(&[n]),
-            w_dec,
-            Tensor::new(&[d], b_dec)?,
-        ];
+        let weights = [w_dec.transposed()?, Tensor::zeros(&[n]), w_dec, Tensor::new(&[d], b_dec)?];
         let zeros = || std::array::from_fn(|i| vec![0.0; weights[i].data().len()]);
         let (first, second) = (zeros(), zeros());
         Ok(Self { d, n, weights, first, second, fired: vec![false; n] })
@@ -326,9 +321,7 @@ mod tests {
     fn eight_latents_find_five_features_in_a_plane() {
         let cx = Context::single();
         for seed in 0..3 {
-            let d = TopK
-                .decompose(&pentagon(4096, seed), &TopK.defaults(), seed, &cx)
-                .unwrap();
+            let d = TopK.decompose(&pentagon(4096, seed), &TopK.defaults(), seed, &cx).unwrap();
             for i in 0..5 {
                 let (s, c) = flyroom_tensor::math::sin_cos_turns64(f64::from(i) / 5.0);
                 let cosine = |r: &[f32]| f64::from(r[0]) * c + f64::from(r[1]) * s;
@@ -372,10 +365,8 @@ mod tests {
         };
         let e = TopK.decompose(&large, &s, 0, &cx).unwrap();
         assert_eq!((&e.w_dec, &e.w_enc), (&d.w_dec, &d.w_enc));
-        let (z, y) = (
-            d.encode(&data.activations, &cx).unwrap(),
-            e.encode(&large.activations, &cx).unwrap(),
-        );
+        let (z, y) =
+            (d.encode(&data.activations, &cx).unwrap(), e.encode(&large.activations, &cx).unwrap());
         assert!(z.data().iter().zip(y.data()).all(|(z, y)| 1024.0 * z == *y));
     }
 

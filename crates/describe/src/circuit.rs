@@ -97,10 +97,8 @@ impl Describe for Scores {
         let settings: Settings = {
             let mut all = defaults_of::<Settings>();
             all.extend(parameters.clone());
-            serde_json::from_value(Json::Object(all)).map_err(|e| Error::Parameters {
-                method: self.name().into(),
-                why: e.to_string(),
-            })?
+            serde_json::from_value(Json::Object(all))
+                .map_err(|e| Error::Parameters { method: self.name().into(), why: e.to_string() })?
         };
         let metric = CircuitMetric::new(subject, settings.pairs.max(1), self.name())?;
         let table = metric.table().clone();
@@ -108,11 +106,7 @@ impl Describe for Scores {
         let scores: Vec<f64> = match self {
             Scores::Exact => {
                 let alone: Vec<_> = table.edges.iter().map(|&e| vec![e]).collect();
-                metric
-                    .many(&alone, Reference::Resample)?
-                    .iter()
-                    .map(|m| whole - mean(m))
-                    .collect()
+                metric.many(&alone, Reference::Resample)?.iter().map(|m| whole - mean(m)).collect()
             }
             _ => {
                 let steps = settings.steps.max(1);
@@ -142,10 +136,8 @@ impl Describe for Scores {
             })
             .collect();
         let kept = edges.iter().filter(|e| e.score.abs() >= least && e.score != 0.0);
-        let body = Body::Circuit {
-            edges: kept.map(|e| e.edge).collect(),
-            ablation: Ablation::Resample,
-        };
+        let body =
+            Body::Circuit { edges: kept.map(|e| e.edge).collect(), ablation: Ablation::Resample };
         let explanation = crate::method::signed(self.name(), subject, vec![], body);
         Ok(Description { explanation, edges, frequencies: vec![], logit_r2: None })
     }

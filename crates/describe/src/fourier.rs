@@ -236,7 +236,14 @@ impl Describe for Fourier {
                 accuracy,
                 cross_entropy,
                 max_logit_change,
-                embedding: if flat { "flat" } else if key { "key" } else { "minor" }.into(),
+                embedding: if flat {
+                    "flat"
+                } else if key {
+                    "key"
+                } else {
+                    "minor"
+                }
+                .into(),
                 verdict: if needed || written { "used" } else { "unused" }.into(),
             });
         }
@@ -257,7 +264,11 @@ impl Describe for Fourier {
                 if !door.one_hot {
                     selector = selector.at_pos(pos);
                 }
-                parts.push(Part::new(format!("{} at frequency {k}", ["a", "b"][o]), selector, code));
+                parts.push(Part::new(
+                    format!("{} at frequency {k}", ["a", "b"][o]),
+                    selector,
+                    code,
+                ));
             }
         }
         let body = Body::Cosines(Cosines { modulus: p as u32, operands: [0, 1], terms });

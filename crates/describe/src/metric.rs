@@ -81,11 +81,7 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
     }
 
     /// m of each pair for each of many sets of patched edges. Equal sets run once.
-    pub fn many(
-        &self,
-        sets: &[Vec<Edge>],
-        reference: Reference,
-    ) -> Result<Vec<Vec<f64>>, Error> {
+    pub fn many(&self, sets: &[Vec<Edge>], reference: Reference) -> Result<Vec<Vec<f64>>, Error> {
         let mut distinct: Vec<&[Edge]> = vec![];
         let mut index: BTreeMap<&[Edge], usize> = BTreeMap::new();
         let of_set: Vec<usize> = sets

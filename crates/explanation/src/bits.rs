@@ -174,8 +174,7 @@ pub fn size(e: &Explanation, setting: &Setting) -> Result<Size, Error> {
                 .iter()
                 .map(|(_, shape)| shape.iter().product::<usize>())
                 .sum();
-            out.items
-                .push(("all parameters".into(), n as f64 * s.real()));
+            out.items.push(("all parameters".into(), n as f64 * s.real()));
         }
         Body::Snapshot => {}
     }
@@ -209,10 +208,7 @@ impl Charge<'_> {
                 Value::None | Value::Unknown => 0.0,
                 Value::Mixture(terms) => {
                     elias_delta(terms.len() as u64 + 1)
-                        + terms
-                            .iter()
-                            .map(|(v, _)| self.value(v) + self.real())
-                            .sum::<f64>()
+                        + terms.iter().map(|(v, _)| self.value(v) + self.real()).sum::<f64>()
                 }
             }
     }
@@ -226,11 +222,7 @@ impl Charge<'_> {
         let mut bits = choice(self.setting.sites) + 4.0;
         let span = |n: usize| choice(n * (n + 1) / 2);
         if s.head.is_some() {
-            let heads = self
-                .setting
-                .architecture
-                .transformer()
-                .map_or(1, |c| c.n_heads);
+            let heads = self.setting.architecture.transformer().map_or(1, |c| c.n_heads);
             bits += span(heads);
         }
         if s.pos.is_some() {
@@ -254,10 +246,7 @@ impl Charge<'_> {
             bits += if basis.iter().all(axis) {
                 basis.iter().map(|r| choice(r.len()) + 1.0).sum::<f64>()
             } else {
-                basis
-                    .iter()
-                    .map(|r| r.len() as f64 * self.real())
-                    .sum::<f64>()
+                basis.iter().map(|r| r.len() as f64 * self.real()).sum::<f64>()
             };
         }
         bits
@@ -295,9 +284,9 @@ impl Charge<'_> {
             bits += match &v.expr {
                 Expr::Constant(c) => self.value(c),
                 Expr::Map { f, .. } | Expr::SequenceMap { f, .. } => self.lambda(f),
-                Expr::Aggregate {
-                    select, default, ..
-                } => 2.0 + self.rule(&select.rule) + self.value(default),
+                Expr::Aggregate { select, default, .. } => {
+                    2.0 + self.rule(&select.rule) + self.value(default)
+                }
                 Expr::SelectorWidth { select } => 1.0 + self.rule(&select.rule),
             };
         }
@@ -309,11 +298,7 @@ impl Charge<'_> {
             + match r {
                 Rule::Pairs { predicate, .. } => {
                     choice(PREDICATES)
-                        + if let Predicate::When(f) = predicate {
-                            self.lambda(f)
-                        } else {
-                            0.0
-                        }
+                        + if let Predicate::When(f) = predicate { self.lambda(f) } else { 0.0 }
                 }
                 Rule::And(a, b) | Rule::Or(a, b) => self.rule(a) + self.rule(b),
                 Rule::Not(a) => self.rule(a),
@@ -328,17 +313,10 @@ impl Charge<'_> {
                 Lambda::Unary(_, a) => self.lambda(a),
                 Lambda::Binary(_, a, b) => self.lambda(a) + self.lambda(b),
                 Lambda::If(c, a, b) => self.lambda(c) + self.lambda(a) + self.lambda(b),
-                Lambda::Table {
-                    of,
-                    entries,
-                    otherwise,
-                } => {
+                Lambda::Table { of, entries, otherwise } => {
                     self.lambda(of)
                         + elias_delta(entries.len() as u64 + 1)
-                        + entries
-                            .iter()
-                            .map(|(k, v)| self.value(k) + self.value(v))
-                            .sum::<f64>()
+                        + entries.iter().map(|(k, v)| self.value(k) + self.value(v)).sum::<f64>()
                         + 1.0
                         + otherwise.as_ref().map_or(0.0, |v| self.value(v))
                 }
@@ -360,23 +338,17 @@ impl Charge<'_> {
             .transformer()
             .ok_or_else(|| Error::Body("a circuit of edges needs a transformer".into()))?;
         let table = EdgeTable::new(c);
-        out.items
-            .push(("edges".into(), subset(table.edges.len(), edges.len())));
+        out.items.push(("edges".into(), subset(table.edges.len(), edges.len())));
         out.items.push(("kind of ablation".into(), choice(3)));
         let mut called = 0.0;
         for (name, shape) in Network::parameters(self.setting.architecture)? {
             called += called_share(&name, c.n_heads, c.n_kv_heads, edges)
                 * shape.iter().product::<usize>() as f64;
         }
-        out.items
-            .push(("weights called".into(), called * self.real()));
+        out.items.push(("weights called".into(), called * self.real()));
         let kept: BTreeSet<Edge> = edges.iter().copied().collect();
-        let ablated: BTreeSet<Sender> = table
-            .edges
-            .iter()
-            .filter(|e| !kept.contains(e))
-            .map(|e| e.from)
-            .collect();
+        let ablated: BTreeSet<Sender> =
+            table.edges.iter().filter(|e| !kept.contains(e)).map(|e| e.from).collect();
         let reference = match ablation {
             Ablation::Zero => 0.0,
             Ablation::Mean => (ablated.len() * self.setting.pos * c.d_model) as f64 * self.real(),
@@ -431,9 +403,7 @@ fn called_share(name: &str, n_heads: usize, n_kv: usize, edges: &[Edge]) -> f64 
             _ => {}
         }
     }
-    let mlp = edges
-        .iter()
-        .any(|e| e.from == Sender::Mlp(layer) || e.to == Receiver::Mlp(layer));
+    let mlp = edges.iter().any(|e| e.from == Sender::Mlp(layer) || e.to == Receiver::Mlp(layer));
     match rest {
         "attn.W_Q" | "attn.b_Q" | "attn.W_O" => heads.len() as f64 / n_heads.max(1) as f64,
         "attn.W_K" | "attn.b_K" | "attn.W_V" | "attn.b_V" => kv.len() as f64 / n_kv.max(1) as f64,
@@ -453,14 +423,9 @@ mod tests {
     #[test]
     fn elias_delta_has_its_known_lengths() {
         // Elias 1975, table of delta: 1 | 2..3 | 4..7 | 8..15 | 16..31 | 32..63.
-        for (range, bits) in [
-            (1..=1, 1),
-            (2..=3, 4),
-            (4..=7, 5),
-            (8..=15, 8),
-            (16..=31, 9),
-            (32..=63, 10),
-        ] {
+        for (range, bits) in
+            [(1..=1, 1), (2..=3, 4), (4..=7, 5), (8..=15, 8), (16..=31, 9), (32..=63, 10)]
+        {
             for n in range {
                 assert_eq!(elias_delta(n), f64::from(bits), "{n}");
             }
@@ -507,14 +472,7 @@ mod tests {
     }
 
     fn setting(architecture: &Architecture) -> Setting<'_> {
-        Setting {
-            architecture,
-            sites: 32,
-            pos: 8,
-            inputs: 10,
-            vocabulary: 16,
-            real_bits: 7,
-        }
+        Setting { architecture, sites: 32, pos: 8, inputs: 10, vocabulary: 16, real_bits: 7 }
     }
 
     #[test]
@@ -524,26 +482,13 @@ mod tests {
         let s = setting(&architecture);
         let circuit = |edges: &[&str]| {
             let edges = edges.iter().map(|e| e.parse().unwrap()).collect();
-            let body = Body::Circuit {
-                edges,
-                ablation: Ablation::Zero,
-            };
+            let body = Body::Circuit { edges, ablation: Ablation::Zero };
             size(&Explanation::new("c", vec![], body), &s).unwrap()
         };
-        let called = |size: &Size| {
-            size.items
-                .iter()
-                .find(|i| i.0 == "weights called")
-                .unwrap()
-                .1
-        };
+        let called = |size: &Size| size.items.iter().find(|i| i.0 == "weights called").unwrap().1;
         let direct = circuit(&["embed->logits"]);
-        let through = circuit(&[
-            "embed->a0.h1<v>",
-            "embed->a0.h1<q>",
-            "a0.h1->logits",
-            "embed->logits",
-        ]);
+        let through =
+            circuit(&["embed->a0.h1<v>", "embed->a0.h1<q>", "a0.h1->logits", "embed->logits"]);
         // A real is 8 bits here; 4 x 16 x 4 of them.
         assert_eq!(called(&through) - called(&direct), 8.0 * 4.0 * 16.0 * 4.0);
         assert!(through.code() > direct.code());
@@ -554,19 +499,14 @@ mod tests {
     #[test]
     fn a_shorter_program_is_smaller() {
         let architecture = Architecture::Transformer(TransformerConfig::plain(2, 16, 4, 16, 8));
-        let s = Charge {
-            setting: &setting(&architecture),
-        };
+        let s = Charge { setting: &setting(&architecture) };
         let (hist, reverse) = (s.program(&library::hist()), s.program(&library::reverse()));
         assert!(0.0 < hist && hist < reverse, "{hist} {reverse}");
     }
 
     #[test]
     fn totals_add_the_rate_for_every_token() {
-        let size = Size {
-            items: vec![("a".into(), 10.0), ("b".into(), 5.0)],
-            rate: 2.0,
-        };
+        let size = Size { items: vec![("a".into(), 10.0), ("b".into(), 5.0)], rate: 2.0 };
         assert_eq!(size.total(100), 215.0);
         // C(8, 1) = 8: 3 bits and one real of 4.
         assert!((dictionary_rate(8, 1, 4) - 7.0).abs() < 1e-9);

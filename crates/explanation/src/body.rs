@@ -77,11 +77,7 @@ fn is_one(x: &f32) -> bool {
 impl Readout {
     /// Coordinate i is output column i.
     pub fn new(code: Code) -> Self {
-        Self {
-            code,
-            columns: None,
-            scale: 1.0,
-        }
+        Self { code, columns: None, scale: 1.0 }
     }
 }
 

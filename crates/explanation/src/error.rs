@@ -62,23 +62,14 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn file(path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            path: path.into(),
-            source,
-        }
+        Self::File { path: path.into(), source }
     }
 
     pub(crate) fn program(variable: &str, why: impl Into<String>) -> Self {
-        Self::Program {
-            variable: variable.into(),
-            why: why.into(),
-        }
+        Self::Program { variable: variable.into(), why: why.into() }
     }
 
     pub(crate) fn part(part: &str, why: impl Into<String>) -> Self {
-        Self::Part {
-            part: part.into(),
-            why: why.into(),
-        }
+        Self::Part { part: part.into(), why: why.into() }
     }
 }

@@ -78,9 +78,7 @@ impl Prediction {
 impl<'a> Scene<'a> {
     fn site(&self, name: &str) -> Result<&'a Site, Error> {
         self.sites.iter().find(|s| s.name == name).ok_or_else(|| {
-            Error::Scene(format!(
-                "an intervention at '{name}', which is no site of the network"
-            ))
+            Error::Scene(format!("an intervention at '{name}', which is no site of the network"))
         })
     }
 
@@ -88,10 +86,7 @@ impl<'a> Scene<'a> {
         if input < self.inputs.len() {
             return Ok(());
         }
-        Err(Error::Scene(format!(
-            "input {input} in a set of {}",
-            self.inputs.len()
-        )))
+        Err(Error::Scene(format!("input {input} in a set of {}", self.inputs.len())))
     }
 
     /// Tokens of an input as values.
@@ -104,10 +99,7 @@ impl<'a> Scene<'a> {
         }
         let value = |&t: &u32| {
             self.vocabulary.get(t as usize).cloned().ok_or_else(|| {
-                Error::Scene(format!(
-                    "token {t} in a vocabulary of {}",
-                    self.vocabulary.len()
-                ))
+                Error::Scene(format!("token {t} in a vocabulary of {}", self.vocabulary.len()))
             })
         };
         self.inputs.token_row(input).iter().map(value).collect()
@@ -185,9 +177,7 @@ pub fn variables(
         return Ok(None);
     };
     scene.check_input(row.input)?;
-    rasp::Executor::new(&e.parts, program, readout, scene)?
-        .trace(row)
-        .map(Some)
+    rasp::Executor::new(&e.parts, program, readout, scene)?.trace(row).map(Some)
 }
 
 /// Why a closed explanation abstains on an intervention's target, or the selector it acts on.
@@ -212,30 +202,20 @@ fn set_coordinates(
     let unit = site.axis_len(Axis::Unit).unwrap_or(1);
     let heads = span(&a.selector, site, Axis::Head)?;
     if heads.len() != 1 {
-        return Ok(Err(format!(
-            "'{}' lies in several heads at once",
-            a.selector
-        )));
+        return Ok(Err(format!("'{}' lies in several heads at once", a.selector)));
     }
     let mut x = vec![0f32; unit];
     match (&touched.basis, Subspace::of(touched, unit)?) {
         (Some(basis), _) => {
             if values.len() != basis.len() {
-                return Ok(Err(format!(
-                    "{} values for {} basis rows",
-                    values.len(),
-                    basis.len()
-                )));
+                return Ok(Err(format!("{} values for {} basis rows", values.len(), basis.len())));
             }
             for (q, v) in basis.iter().zip(values) {
                 x.iter_mut().zip(q).for_each(|(x, q)| *x += v * q);
             }
         }
         (None, Subspace::Units(units)) => {
-            let (p, h) = (
-                span(touched, site, Axis::Pos)?,
-                span(touched, site, Axis::Head)?,
-            );
+            let (p, h) = (span(touched, site, Axis::Pos)?, span(touched, site, Axis::Head)?);
             let first = ((pos - p.start) * h.len() + heads.start - h.start) * units.len();
             let n = p.len() * h.len() * units.len();
             for (i, u) in units.enumerate() {
@@ -252,12 +232,7 @@ fn set_coordinates(
     Ok(if x.len() == a.code.dims() {
         Ok(x)
     } else {
-        Err(format!(
-            "'{}' has {} coordinates, its code {}",
-            a.selector,
-            x.len(),
-            a.code.dims()
-        ))
+        Err(format!("'{}' has {} coordinates, its code {}", a.selector, x.len(), a.code.dims()))
     })
 }
 

@@ -89,14 +89,10 @@ impl Explanation {
                         ));
                     }
                     let readers = p.alignments.iter().flat_map(|a| a.readers.iter().flatten());
-                    if let Some(r) = readers
-                        .into_iter()
-                        .find(|r| *r != READOUT && !known.contains(r))
+                    if let Some(r) =
+                        readers.into_iter().find(|r| *r != READOUT && !known.contains(r))
                     {
-                        return Err(Error::part(
-                            &p.name,
-                            format!("no variable '{r}' to read it"),
-                        ));
+                        return Err(Error::part(&p.name, format!("no variable '{r}' to read it")));
                     }
                 }
                 Part::new(READOUT, Selector::site("hook_logits"), readout.code.clone()).check()?;
@@ -129,10 +125,7 @@ impl Explanation {
                 }
                 for p in &self.parts {
                     for a in &p.alignments {
-                        let Code::Plane {
-                            modulus, frequency, ..
-                        } = &a.code
-                        else {
+                        let Code::Plane { modulus, frequency, .. } = &a.code else {
                             return Err(Error::part(&p.name, "parts of cosines are planes"));
                         };
                         if *modulus != c.modulus || !seen.contains(frequency) {
@@ -157,9 +150,7 @@ impl Explanation {
 
     /// blake3 of the canonical JSON, in hex: what freezes it for an exam.
     pub fn hash(&self) -> Result<String, Error> {
-        Ok(blake3::hash(self.canonical_json()?.as_bytes())
-            .to_hex()
-            .to_string())
+        Ok(blake3::hash(self.canonical_json()?.as_bytes()).to_hex().to_string())
     }
 
     /// JSON without spaces, keys in order: equal explanations have equal bytes.
@@ -220,9 +211,7 @@ fn orthonormalize(rows: &mut [Vec<f32>]) {
         let mut x: Vec<f64> = rest[0].iter().map(|&v| f64::from(v)).collect();
         for q in done {
             let c: f64 = x.iter().zip(q.iter()).map(|(x, q)| x * f64::from(*q)).sum();
-            x.iter_mut()
-                .zip(q.iter())
-                .for_each(|(x, q)| *x -= c * f64::from(*q));
+            x.iter_mut().zip(q.iter()).for_each(|(x, q)| *x -= c * f64::from(*q));
         }
         let norm = x.iter().map(|v| v * v).sum::<f64>().sqrt();
         if norm > 1e-9 {

@@ -21,18 +21,14 @@ impl Explanation {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
         let e = Self::parse(path, &text)?;
-        e.check()
-            .map_err(|e| bad(path, "explanation", e.to_string(), "correct that part"))?;
+        e.check().map_err(|e| bad(path, "explanation", e.to_string(), "correct that part"))?;
         Ok(e)
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let json: Json = serde_json::from_str(text).map_err(|e| {
             let (why, hint) = if e.is_eof() {
-                (
-                    "the file ends too early",
-                    "it was cut short: write it again",
-                )
+                ("the file ends too early", "it was cut short: write it again")
             } else {
                 ("this is not JSON", "correct it near that place")
             };
@@ -43,11 +39,7 @@ impl Explanation {
             Some(v) if v == u64::from(SCHEMA) => {}
             Some(v) => {
                 let why = format!("version {v}, this program reads version {SCHEMA}");
-                let hint = if v > u64::from(SCHEMA) {
-                    "update flyroom"
-                } else {
-                    "write it again"
-                };
+                let hint = if v > u64::from(SCHEMA) { "update flyroom" } else { "write it again" };
                 return Err(bad(path, "schema", why, hint));
             }
             None => {
@@ -74,10 +66,7 @@ impl Explanation {
         let mut text =
             serde_json::to_string_pretty(self).map_err(|e| Error::Body(e.to_string()))?;
         text.push('\n');
-        let name = path
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         // The process id keeps two writers apart.
         let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
         let written = fs::File::create(&beside)
@@ -92,28 +81,18 @@ impl Explanation {
 }
 
 fn bad(path: &Path, key: &str, why: String, hint: &str) -> Error {
-    Error::Format {
-        path: path.into(),
-        key: key.into(),
-        why,
-        hint: hint.into(),
-    }
+    Error::Format { path: path.into(), key: key.into(), why, hint: hint.into() }
 }
 
 /// The deepest key path whose value is not what belongs there.
 fn locate(json: &Json) -> Option<(String, String)> {
     fn wrong<T: DeserializeOwned>(v: &Json) -> Option<String> {
-        serde_json::from_value::<T>(v.clone())
-            .err()
-            .map(|e| e.to_string())
+        serde_json::from_value::<T>(v.clone()).err().map(|e| e.to_string())
     }
     fn each<'j>(v: &'j Json, key: &str) -> impl Iterator<Item = (String, &'j Json)> {
         let items = v.as_array().map(Vec::as_slice).unwrap_or_default();
         let key = key.to_string();
-        items
-            .iter()
-            .enumerate()
-            .map(move |(i, v)| (format!("{key}[{i}]"), v))
+        items.iter().enumerate().map(move |(i, v)| (format!("{key}[{i}]"), v))
     }
     for (key, part) in each(&json["parts"], "parts") {
         for (key, a) in each(&part["alignments"], &format!("{key}.alignments")) {
@@ -158,16 +137,12 @@ mod tests {
     use flyroom_network::Selector;
 
     fn examples() -> Vec<Explanation> {
-        let counts = Code::OneHot {
-            values: (0..4).map(Value::Int).collect(),
-        };
+        let counts = Code::OneHot { values: (0..4).map(Value::Int).collect() };
         let h = std::f32::consts::FRAC_1_SQRT_2;
         let mut part = Part::new(
             "tokens",
             Selector::site("blocks.0.hook_resid_mid").in_basis(vec![vec![h, h], vec![h, -h]]),
-            Code::OneHot {
-                values: vec![Value::token("a"), Value::token("b")],
-            },
+            Code::OneHot { values: vec![Value::token("a"), Value::token("b")] },
         );
         part.alignments[0].readers = Some(vec!["out".into()]);
         let plane = Code::Plane {
@@ -179,11 +154,7 @@ mod tests {
         let cosines = Cosines {
             modulus: 113,
             operands: [0, 1],
-            terms: vec![Term {
-                frequency: 15,
-                amplitude: 11.3,
-                phase: 0.0,
-            }],
+            terms: vec![Term { frequency: 15, amplitude: 11.3, phase: 0.0 }],
         };
         vec![
             Explanation::new(
@@ -191,11 +162,7 @@ mod tests {
                 vec![part],
                 Body::Rasp {
                     program: library::induction(true),
-                    readout: Readout {
-                        code: counts,
-                        columns: Some(vec![3, 2, 1, 0]),
-                        scale: 7.5,
-                    },
+                    readout: Readout { code: counts, columns: Some(vec![3, 2, 1, 0]), scale: 7.5 },
                 },
             ),
             Explanation::new(
@@ -211,10 +178,7 @@ mod tests {
                 "circuit",
                 vec![],
                 Body::Circuit {
-                    edges: vec![
-                        "a0.h1->a1.h2<k>".parse().unwrap(),
-                        "m0->logits".parse().unwrap(),
-                    ],
+                    edges: vec!["a0.h1->a1.h2<k>".parse().unwrap(), "m0->logits".parse().unwrap()],
                     ablation: Ablation::Resample,
                 },
             ),
@@ -255,9 +219,7 @@ mod tests {
         for e in examples() {
             let text = serde_json::to_string(&e).unwrap();
             for n in (0..text.len()).filter(|&n| text.is_char_boundary(n)) {
-                let e = Explanation::parse(path, &text[..n])
-                    .unwrap_err()
-                    .to_string();
+                let e = Explanation::parse(path, &text[..n]).unwrap_err().to_string();
                 assert!(e.contains("x/explanation.json: at line 1"), "{e}");
                 assert!(e.contains("hint: it was cut short"), "{e}");
             }
@@ -278,11 +240,7 @@ mod tests {
     fn errors_name_the_key_path() {
         let path = Path::new("e.json");
         let cases = [
-            (
-                0,
-                "/body/rasp/program/variables/1/expr",
-                "body.rasp.program.variables[1]",
-            ),
+            (0, "/body/rasp/program/variables/1/expr", "body.rasp.program.variables[1]"),
             (0, "/body/rasp/readout/code", "body.rasp.readout"),
             (0, "/parts/0/alignments/0/code", "parts[0].alignments[0]"),
             (0, "/parts/0/name", "parts[0]"),
@@ -292,9 +250,7 @@ mod tests {
         for (i, pointer, key) in cases {
             let mut json = serde_json::to_value(&examples()[i]).unwrap();
             *json.pointer_mut(pointer).unwrap() = Json::from(vec![true]);
-            let e = Explanation::parse(path, &json.to_string())
-                .unwrap_err()
-                .to_string();
+            let e = Explanation::parse(path, &json.to_string()).unwrap_err().to_string();
             assert!(e.starts_with(&format!("e.json: at {key}: ")), "{key}: {e}");
         }
     }
@@ -309,10 +265,7 @@ mod tests {
         assert!(!path.exists());
         fs::write(&path, serde_json::to_string(&e).unwrap()).unwrap();
         let why = Explanation::read(&path).unwrap_err().to_string();
-        assert!(
-            why.contains("part 'nobody': the program has no such variable"),
-            "{why}"
-        );
+        assert!(why.contains("part 'nobody': the program has no such variable"), "{why}");
         assert!(Explanation::read(&dir.path().join("none.json")).is_err());
     }
 }

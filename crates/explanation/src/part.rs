@@ -122,9 +122,7 @@ impl Code {
                 let mut sum = vec![0f64; self.dims()];
                 for (v, w) in terms {
                     let code = self.encode(v)?;
-                    sum.iter_mut()
-                        .zip(code)
-                        .for_each(|(s, x)| *s += w * f64::from(x));
+                    sum.iter_mut().zip(code).for_each(|(s, x)| *s += w * f64::from(x));
                 }
                 return Some(sum.into_iter().map(|x| x as f32).collect());
             }
@@ -145,12 +143,7 @@ impl Code {
                 let i = values.iter().position(|v| v.same(value))?;
                 vectors.get(i).cloned()
             }
-            Self::Plane {
-                modulus,
-                frequency,
-                map,
-                offset,
-            } => {
+            Self::Plane { modulus, frequency, map, offset } => {
                 let &Value::Int(i) = value else { return None };
                 let u = phasor(*modulus, *frequency, i);
                 Some(plane(map, offset, u).map(|x| x as f32).to_vec())
@@ -187,10 +180,7 @@ impl Code {
             }
             Self::Scalar { scale, offset } => {
                 let x = (f64::from(coordinates[0]) - f64::from(*offset)) / f64::from(*scale);
-                Some(Decoded {
-                    value: Value::Real(x + 0.0),
-                    distance: 0.0,
-                })
+                Some(Decoded { value: Value::Real(x + 0.0), distance: 0.0 })
             }
             Self::Plane { modulus, .. } => among(&mut (0..i64::from(*modulus)).map(Value::Int)),
         }
@@ -198,12 +188,7 @@ impl Code {
 
     /// (cos t, sin t) of a plane's coordinates, not brought back to the circle.
     pub(crate) fn phasor_of(&self, x: [f64; 2]) -> Option<[f64; 2]> {
-        let Self::Plane {
-            map: [[a, b], [c, d]],
-            offset,
-            ..
-        } = self
-        else {
+        let Self::Plane { map: [[a, b], [c, d]], offset, .. } = self else {
             return None;
         };
         let [a, b, c, d] = [*a, *b, *c, *d].map(f64::from);
@@ -222,11 +207,7 @@ impl Code {
                     return Err(format!("the value {v} occurs twice in a code"));
                 }
             }
-            if values.is_empty() {
-                Err("a code without values".to_string())
-            } else {
-                Ok(())
-            }
+            if values.is_empty() { Err("a code without values".to_string()) } else { Ok(()) }
         };
         match self {
             Self::OneHot { values } => distinct(values),
@@ -234,19 +215,13 @@ impl Code {
                 if scale.is_finite() && offset.is_finite() && *scale != 0.0 {
                     Ok(())
                 } else {
-                    Err(format!(
-                        "scale {scale} and offset {offset} do not code a number"
-                    ))
+                    Err(format!("scale {scale} and offset {offset} do not code a number"))
                 }
             }
             Self::Table { values, vectors } => {
                 distinct(values)?;
                 if vectors.len() != values.len() {
-                    return Err(format!(
-                        "{} vectors for {} values",
-                        vectors.len(),
-                        values.len()
-                    ));
+                    return Err(format!("{} vectors for {} values", vectors.len(), values.len()));
                 }
                 let d = self.dims();
                 if d == 0 || vectors.iter().any(|v| v.len() != d) {
@@ -257,12 +232,7 @@ impl Code {
                 }
                 Ok(())
             }
-            Self::Plane {
-                modulus,
-                frequency,
-                map,
-                offset,
-            } => {
+            Self::Plane { modulus, frequency, map, offset } => {
                 let [[a, b], [c, d]] = map.map(|r| r.map(f64::from));
                 let determinant = a * d - b * c;
                 if *modulus < 2 || *frequency == 0 || frequency >= modulus {
@@ -286,16 +256,8 @@ fn plane(map: &[[f32; 2]; 2], offset: &[f32; 2], u: [f64; 2]) -> [f64; 2] {
 impl Part {
     /// A part at one place.
     pub fn new(name: impl Into<String>, selector: Selector, code: Code) -> Self {
-        let alignment = Alignment {
-            selector,
-            code,
-            readers: None,
-        };
-        Self {
-            name: name.into(),
-            alignments: vec![alignment],
-            about: String::new(),
-        }
+        let alignment = Alignment { selector, code, readers: None };
+        Self { name: name.into(), alignments: vec![alignment], about: String::new() }
     }
 
     /// Fails when a code contradicts itself or does not have a coordinate for every basis vector.
@@ -325,17 +287,9 @@ mod tests {
     fn codes() -> Vec<(Code, Vec<Value>)> {
         let words: Vec<Value> = ["a", "b", "c"].map(Value::from).to_vec();
         vec![
+            (Code::OneHot { values: words.clone() }, words.clone()),
             (
-                Code::OneHot {
-                    values: words.clone(),
-                },
-                words.clone(),
-            ),
-            (
-                Code::Scalar {
-                    scale: -2.0,
-                    offset: 1.0,
-                },
+                Code::Scalar { scale: -2.0, offset: 1.0 },
                 [0.0, 0.25, -3.0].map(Value::Real).to_vec(),
             ),
             (
@@ -362,13 +316,7 @@ mod tests {
         for (code, values) in codes() {
             for v in values {
                 let d = code.decode(&code.encode(&v).unwrap()).unwrap();
-                assert_eq!(
-                    d,
-                    Decoded {
-                        value: v,
-                        distance: 0.0
-                    }
-                );
+                assert_eq!(d, Decoded { value: v, distance: 0.0 });
             }
         }
     }
@@ -404,18 +352,10 @@ mod tests {
     #[test]
     fn codes_that_contradict_themselves_are_refused() {
         let bad = [
-            Code::OneHot {
-                values: vec![Value::Int(1), Value::Real(1.0)],
-            },
+            Code::OneHot { values: vec![Value::Int(1), Value::Real(1.0)] },
             Code::OneHot { values: vec![] },
-            Code::Scalar {
-                scale: 0.0,
-                offset: 0.0,
-            },
-            Code::Table {
-                values: vec![Value::Int(1)],
-                vectors: vec![],
-            },
+            Code::Scalar { scale: 0.0, offset: 0.0 },
+            Code::Table { values: vec![Value::Int(1)], vectors: vec![] },
             Code::Plane {
                 modulus: 5,
                 frequency: 5,

@@ -40,19 +40,14 @@ pub struct Overlap {
 
 impl Overlap {
     fn disjoint() -> Self {
-        Self {
-            relation: Relation::Disjoint,
-            positions: vec![],
-        }
+        Self { relation: Relation::Disjoint, positions: vec![] }
     }
 }
 
 /// One name for each site that has two.
 pub fn same_site(a: &str, b: &str) -> bool {
     fn canonical(name: &str) -> Cow<'_, str> {
-        let post = name
-            .strip_prefix("blocks.")
-            .and_then(|s| s.strip_suffix(".hook_resid_post"));
+        let post = name.strip_prefix("blocks.").and_then(|s| s.strip_suffix(".hook_resid_post"));
         match post.and_then(|l| l.parse::<usize>().ok()) {
             Some(l) => Cow::Owned(format!("blocks.{}.hook_resid_pre", l + 1)),
             None => Cow::Borrowed(name),
@@ -72,10 +67,7 @@ pub(crate) enum Subspace<'a> {
 impl<'a> Subspace<'a> {
     /// Fails when units lie outside the vectors or a basis is not orthonormal.
     pub fn of(s: &'a Selector, unit: usize) -> Result<Self, Error> {
-        let bad = |why: String| Error::Basis {
-            selector: s.to_string(),
-            why,
-        };
+        let bad = |why: String| Error::Basis { selector: s.to_string(), why };
         if s.directions.is_some() {
             return Err(bad("the file of directions was not read yet".into()));
         }
@@ -87,10 +79,7 @@ impl<'a> Subspace<'a> {
         };
         for (i, a) in basis.iter().enumerate() {
             if a.len() != unit {
-                return Err(bad(format!(
-                    "a basis vector of {} in vectors of {unit}",
-                    a.len()
-                )));
+                return Err(bad(format!("a basis vector of {} in vectors of {unit}", a.len())));
             }
             for (j, b) in basis[..=i].iter().enumerate() {
                 let wanted = if i == j { 1.0 } else { 0.0 };
@@ -135,16 +124,11 @@ impl<'a> Subspace<'a> {
                 for q in *rows {
                     let c = dot(q, x);
                     inside += c * c;
-                    rest.iter_mut()
-                        .zip(q)
-                        .for_each(|(v, q)| *v -= c * f64::from(*q));
+                    rest.iter_mut().zip(q).for_each(|(v, q)| *v -= c * f64::from(*q));
                 }
             }
         }
-        (
-            inside.sqrt(),
-            rest.iter().map(|v| v * v).sum::<f64>().sqrt(),
-        )
+        (inside.sqrt(), rest.iter().map(|v| v * v).sum::<f64>().sqrt())
     }
 
     /// How `touched` lies to this subspace.
@@ -183,10 +167,7 @@ impl<'a> Subspace<'a> {
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter()
-        .zip(b)
-        .map(|(x, y)| f64::from(*x) * f64::from(*y))
-        .sum()
+    a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
 }
 
 /// The indices of an axis that a selector means; 0 alone where the site has no such axis.
@@ -195,10 +176,7 @@ pub(crate) fn span(s: &Selector, site: &Site, axis: Axis) -> Result<Range<usize>
     let span = if axis == Axis::Head { s.head } else { s.pos };
     match span {
         None => Ok(0..n),
-        Some(span) => span.indices(n).map_err(|why| Error::Basis {
-            selector: s.to_string(),
-            why,
-        }),
+        Some(span) => span.indices(n).map_err(|why| Error::Basis { selector: s.to_string(), why }),
     }
 }
 
@@ -225,18 +203,12 @@ pub fn relate(aligned: &Selector, touched: &Selector, site: &Site) -> Result<Ove
     if !same_site(&aligned.site, &touched.site) {
         return Ok(Overlap::disjoint());
     }
-    let (a, t) = (
-        span(aligned, site, Axis::Pos)?,
-        span(touched, site, Axis::Pos)?,
-    );
+    let (a, t) = (span(aligned, site, Axis::Pos)?, span(touched, site, Axis::Pos)?);
     let positions: Vec<usize> = (a.start.max(t.start)..a.end.min(t.end)).collect();
     if positions.is_empty() {
         return Ok(Overlap::disjoint());
     }
-    let (a, t) = (
-        span(aligned, site, Axis::Head)?,
-        span(touched, site, Axis::Head)?,
-    );
+    let (a, t) = (span(aligned, site, Axis::Head)?, span(touched, site, Axis::Head)?);
     if t.end <= a.start || a.end <= t.start {
         return Ok(Overlap::disjoint());
     }
@@ -245,14 +217,8 @@ pub fn relate(aligned: &Selector, touched: &Selector, site: &Site) -> Result<Ove
     let (a, t) = (Subspace::of(aligned, unit)?, Subspace::of(touched, unit)?);
     Ok(match a.relation(&t, unit) {
         Relation::Disjoint => Overlap::disjoint(),
-        Relation::Covers if all_heads => Overlap {
-            relation: Relation::Covers,
-            positions,
-        },
-        _ => Overlap {
-            relation: Relation::Cuts,
-            positions,
-        },
+        Relation::Covers if all_heads => Overlap { relation: Relation::Covers, positions },
+        _ => Overlap { relation: Relation::Cuts, positions },
     })
 }
 
@@ -269,11 +235,7 @@ mod tests {
         }
         axes.push(Axis::Unit);
         shape.push(unit);
-        Site {
-            name: "s".into(),
-            axes,
-            shape,
-        }
+        Site { name: "s".into(), axes, shape }
     }
 
     fn on(basis: &[&[f32]]) -> Selector {
@@ -292,14 +254,8 @@ mod tests {
         let turned = on(&[&[H, H, 0.0], &[H, -H, 0.0]]);
         assert_eq!(relation(&plane, &turned), Relation::Covers);
         assert_eq!(relation(&turned, &plane), Relation::Covers);
-        assert_eq!(
-            relation(&plane, &"s[unit=0..2]".parse().unwrap()),
-            Relation::Covers
-        );
-        assert_eq!(
-            relation(&"s[unit=0..2]".parse().unwrap(), &turned),
-            Relation::Covers
-        );
+        assert_eq!(relation(&plane, &"s[unit=0..2]".parse().unwrap()), Relation::Covers);
+        assert_eq!(relation(&"s[unit=0..2]".parse().unwrap(), &turned), Relation::Covers);
     }
 
     #[test]
@@ -324,14 +280,8 @@ mod tests {
     fn other_sites_are_disjoint_and_a_site_under_two_names_is_one() {
         let x = Selector::site("s");
         assert_eq!(relation(&Selector::site("t"), &x), Relation::Disjoint);
-        assert!(same_site(
-            "blocks.0.hook_resid_post",
-            "blocks.1.hook_resid_pre"
-        ));
-        assert!(!same_site(
-            "blocks.0.hook_resid_post",
-            "blocks.0.hook_resid_pre"
-        ));
+        assert!(same_site("blocks.0.hook_resid_post", "blocks.1.hook_resid_pre"));
+        assert!(!same_site("blocks.0.hook_resid_post", "blocks.0.hook_resid_pre"));
     }
 
     #[test]
@@ -339,27 +289,17 @@ mod tests {
         let z = site(Some(3), 2);
         let r = |a: &str, t: &str| relate(&a.parse().unwrap(), &t.parse().unwrap(), &z).unwrap();
         let whole = r("s[head=1]", "s[pos=1..3]");
-        assert_eq!(
-            (whole.relation, whole.positions),
-            (Relation::Covers, vec![1, 2])
-        );
+        assert_eq!((whole.relation, whole.positions), (Relation::Covers, vec![1, 2]));
         assert_eq!(r("s[head=1]", "s[head=2]").relation, Relation::Disjoint);
         assert_eq!(r("s", "s[head=2]").relation, Relation::Cuts);
         assert_eq!(r("s[pos=0]", "s[pos=-1]").relation, Relation::Disjoint);
-        assert_eq!(
-            r("s[head=1,pos=0]", "s[head=0..2,unit=1]").relation,
-            Relation::Cuts
-        );
+        assert_eq!(r("s[head=1,pos=0]", "s[head=0..2,unit=1]").relation, Relation::Cuts);
     }
 
     #[test]
     fn a_basis_that_is_not_orthonormal_is_an_error() {
         let x = on(&[&[1.0, 0.0, 0.0]]);
-        for bad in [
-            on(&[&[1.0, 1.0, 0.0]]),
-            on(&[&[f32::NAN, 0.0, 0.0]]),
-            on(&[&[1.0, 0.0]]),
-        ] {
+        for bad in [on(&[&[1.0, 1.0, 0.0]]), on(&[&[f32::NAN, 0.0, 0.0]]), on(&[&[1.0, 0.0]])] {
             assert!(relate(&x, &bad, &site(None, 3)).is_err());
         }
     }

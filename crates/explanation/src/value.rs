@@ -95,9 +95,9 @@ impl Value {
             match value {
                 Self::None => {}
                 Self::Unknown => return Self::Unknown,
-                Self::Mixture(inner) => inner
-                    .into_iter()
-                    .for_each(|(v, w)| *sums.entry(v).or_default() += weight * w),
+                Self::Mixture(inner) => {
+                    inner.into_iter().for_each(|(v, w)| *sums.entry(v).or_default() += weight * w)
+                }
                 other => *sums.entry(other).or_default() += weight,
             }
         }

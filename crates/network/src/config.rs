@@ -100,7 +100,13 @@ pub struct TransformerConfig {
 impl TransformerConfig {
     /// A plain network of the usual kind, to be adjusted: ReLU, no norm, learned positions,
     /// causal, no biases but those of the MLP, `n_ctx` and vocabularies as given.
-    pub fn plain(n_layers: usize, d_model: usize, n_heads: usize, vocab: usize, ctx: usize) -> Self {
+    pub fn plain(
+        n_layers: usize,
+        d_model: usize,
+        n_heads: usize,
+        vocab: usize,
+        ctx: usize,
+    ) -> Self {
         let d_head = d_model / n_heads.max(1);
         Self {
             n_layers,
@@ -126,7 +132,9 @@ impl TransformerConfig {
 
     fn validate(&self) -> Result<(), Error> {
         let bad = |why: String| Err(Error::Architecture(why));
-        if self.n_heads == 0 || self.n_kv_heads == 0 || !self.n_heads.is_multiple_of(self.n_kv_heads)
+        if self.n_heads == 0
+            || self.n_kv_heads == 0
+            || !self.n_heads.is_multiple_of(self.n_kv_heads)
         {
             return bad(format!(
                 "n_kv_heads = {} does not divide n_heads = {}",
@@ -145,7 +153,9 @@ impl TransformerConfig {
                 return bad(format!("{name} = {n} is not a size"));
             }
         }
-        for (name, n) in [("n_layers", self.n_layers.saturating_mul(1 << 12)), ("d_mlp", self.d_mlp)] {
+        for (name, n) in
+            [("n_layers", self.n_layers.saturating_mul(1 << 12)), ("d_mlp", self.d_mlp)]
+        {
             if n > LARGEST {
                 return bad(format!("{name} is too large"));
             }

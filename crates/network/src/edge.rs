@@ -103,8 +103,7 @@ impl std::str::FromStr for Edge {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |why: &str| Error::Selector { text: text.into(), why: why.into() };
-        let (from, to) =
-            text.split_once("->").ok_or_else(|| bad("an edge is written FROM->TO"))?;
+        let (from, to) = text.split_once("->").ok_or_else(|| bad("an edge is written FROM->TO"))?;
         let mlp = |s: &str| s.strip_prefix('m').and_then(natural);
         let from = match from {
             "embed" => Sender::Embed,

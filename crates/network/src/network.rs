@@ -47,11 +47,15 @@ impl Network {
         for (name, _) in Self::parameters(&architecture)? {
             let Some(raw) = extra.remove(&name) else { continue };
             let t = raw.to_tensor().ok_or_else(|| {
-                Error::format(path, format!("tensor '{name}' is {:?}, not f32, f16 or bf16", raw.dtype))
+                Error::format(
+                    path,
+                    format!("tensor '{name}' is {:?}, not f32, f16 or bf16", raw.dtype),
+                )
             })?;
             weights.insert(name, t);
         }
-        let net = Self::new(architecture, weights).map_err(|e| Error::format(path, e.to_string()))?;
+        let net =
+            Self::new(architecture, weights).map_err(|e| Error::format(path, e.to_string()))?;
         Ok(Self { extra, ..net })
     }
 

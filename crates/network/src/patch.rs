@@ -65,7 +65,9 @@ pub(crate) fn record_patched(
         present(&plain, site)?;
     }
     let mut wiring = match (shape.edges, architecture) {
-        (true, Architecture::Transformer(c)) => Some(Wiring { reader: shape.reader.clone(), ..Wiring::new(c, batch, pos) }),
+        (true, Architecture::Transformer(c)) => {
+            Some(Wiring { reader: shape.reader.clone(), ..Wiring::new(c, batch, pos) })
+        }
         (true, _) => return Err(Error::Architecture("only a transformer has edges".into())),
         _ => None,
     };
@@ -159,7 +161,16 @@ pub(crate) fn mask_leaf(site: &str) -> String {
 impl Wiring {
     pub fn new(c: &TransformerConfig, batch: usize, pos: usize) -> Self {
         let table = EdgeTable::new(c);
-        Self { table, batch, pos, d_model: c.d_model, sent: vec![], joined: None, senders: 0, reader: None }
+        Self {
+            table,
+            batch,
+            pos,
+            d_model: c.d_model,
+            sent: vec![],
+            joined: None,
+            senders: 0,
+            reader: None,
+        }
     }
 
     /// Receivers that read at a site, in order.
@@ -169,7 +180,8 @@ impl Wiring {
 
     /// [batch, pos, d_model] or [batch, pos, head, d_model] to [batch, pos, n, d_model].
     fn as_senders(&self, g: &mut Graph, v: Value) -> Result<(Value, usize), flyroom_tensor::Error> {
-        let n = g.shape(v).iter().product::<usize>() / (self.batch * self.pos * self.d_model).max(1);
+        let n =
+            g.shape(v).iter().product::<usize>() / (self.batch * self.pos * self.d_model).max(1);
         Ok((g.reshape(v, &[self.batch, self.pos, n, self.d_model])?, n))
     }
 
@@ -189,7 +201,12 @@ impl Wiring {
     }
 
     /// Adds the patched edges' differences at a receiver site.
-    fn edit(&mut self, g: &mut Graph, name: &str, x: Value) -> Result<Value, flyroom_tensor::Error> {
+    fn edit(
+        &mut self,
+        g: &mut Graph,
+        name: &str,
+        x: Value,
+    ) -> Result<Value, flyroom_tensor::Error> {
         let receivers = Self::receivers(&self.table, name).len();
         let elsewhere = self.reader.as_deref().is_some_and(|r| r != name);
         if receivers == 0 || self.sent.is_empty() || elsewhere {

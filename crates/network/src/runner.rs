@@ -143,11 +143,8 @@ impl<'a> Runner<'a> {
 
     /// Computes several sites in one pass, where they are not known yet.
     pub fn capture(&self, sites: &[&str]) -> Result<(), Error> {
-        let missing: Vec<&str> = sites
-            .iter()
-            .copied()
-            .filter(|s| !self.clean.borrow().contains_key(*s))
-            .collect();
+        let missing: Vec<&str> =
+            sites.iter().copied().filter(|s| !self.clean.borrow().contains_key(*s)).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -415,10 +412,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn edited_weights(
-        &self,
-        edits: &[(Selector, Operation)],
-    ) -> Result<Weights, Error> {
+    fn edited_weights(&self, edits: &[(Selector, Operation)]) -> Result<Weights, Error> {
         let mut weights = Weights::new();
         for (s, operation) in edits {
             let own = self.network.weight(&s.site)?;
@@ -626,7 +620,8 @@ impl<'a> Runner<'a> {
         let weight = g.input("direction", &shape);
         let m = g.mul(logits, weight)?;
         let m = g.sum(m)?;
-        let sites: Vec<(String, Vec<Receiver>)> = patch::receiver_sites(table).into_iter().collect();
+        let sites: Vec<(String, Vec<Receiver>)> =
+            patch::receiver_sites(table).into_iter().collect();
         let receivers = sites.iter().map(|(s, _)| g.at(s)).collect::<Result<Vec<_>, _>>()?;
         let gradients = g.gradient(m, &receivers)?;
         let mut outputs: Vec<Value> = vec![];
@@ -660,8 +655,7 @@ impl<'a> Runner<'a> {
             first += heads;
         }
         let embeds = self.clean("hook_embed")?;
-        let corrupted: Vec<f32> =
-            pairs.iter().flat_map(|p| embeds.row(p.1).to_vec()).collect();
+        let corrupted: Vec<f32> = pairs.iter().flat_map(|p| embeds.row(p.1).to_vec()).collect();
         let mut bindings = self.bind(&picked);
         bindings.bind("differences", &differences);
         bindings.bind("direction", direction);
@@ -782,12 +776,7 @@ fn check_basis(site: &str, basis: &[Vec<f32>]) -> Result<(), Error> {
 }
 
 /// Values for the coordinates or the subspace that a selector marks, over the whole site.
-fn set_values(
-    s: &Selector,
-    site: &Site,
-    mask: &[f32],
-    values: &[f32],
-) -> Result<Vec<f32>, Error> {
+fn set_values(s: &Selector, site: &Site, mask: &[f32], values: &[f32]) -> Result<Vec<f32>, Error> {
     let bad = |wanted: usize| Error::Selector {
         text: s.to_string(),
         why: format!("set wants {wanted} values, got {}", values.len()),
@@ -876,4 +865,3 @@ fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n String>) -> Opti
     };
     candidates.max_by_key(|c| score(c)).filter(|c| 2 * score(c) >= name.len())
 }
-

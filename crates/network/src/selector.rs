@@ -235,7 +235,8 @@ impl FromStr for Selector {
                 let (file, row) = tail
                     .rsplit_once('#')
                     .ok_or_else(|| bad("directions are written FILE#ROW".into()))?;
-                let row = natural(row).ok_or_else(|| bad(format!("'{row}' is not a row number")))?;
+                let row =
+                    natural(row).ok_or_else(|| bad(format!("'{row}' is not a row number")))?;
                 (head, Some((file.to_string(), row)))
             }
         };
@@ -247,7 +248,9 @@ impl FromStr for Selector {
             }
         };
         if site.is_empty() || site.contains(|c: char| c.is_whitespace() || "]=,#".contains(c)) {
-            return Err(bad("a site's name is not empty and has no spaces, ']', '=', ',' or '#'".into()));
+            return Err(bad(
+                "a site's name is not empty and has no spaces, ']', '=', ',' or '#'".into()
+            ));
         }
         if directions.as_ref().is_some_and(|(file, _)| file.is_empty()) {
             return Err(bad("directions are written FILE#ROW".into()));

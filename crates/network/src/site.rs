@@ -33,7 +33,10 @@ impl Site {
     /// Axes follow from the name and the number of axes.
     pub(crate) fn new(name: &str, shape: &[usize]) -> Self {
         use Axis::{Batch, Head, Key, Pos, Unit};
-        let axes = match (name.ends_with("hook_pattern") || name.ends_with("hook_attn_scores"), shape.len()) {
+        let axes = match (
+            name.ends_with("hook_pattern") || name.ends_with("hook_attn_scores"),
+            shape.len(),
+        ) {
             (true, _) => vec![Batch, Head, Pos, Key],
             (_, 4) => vec![Batch, Pos, Head, Unit],
             (_, 3) => vec![Batch, Pos, Unit],

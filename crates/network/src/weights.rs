@@ -32,19 +32,19 @@ impl RawTensor {
     /// As f32 values, if it holds floats that f32 contains.
     pub fn to_tensor(&self) -> Option<Tensor> {
         let data = match self.dtype {
-            Dtype::F32 => {
-                self.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-            }
+            Dtype::F32 => self
+                .bytes
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
             Dtype::BF16 => self
                 .bytes
                 .chunks_exact(2)
                 .map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16))
                 .collect(),
-            Dtype::F16 => self
-                .bytes
-                .chunks_exact(2)
-                .map(|b| half(u16::from_le_bytes([b[0], b[1]])))
-                .collect(),
+            Dtype::F16 => {
+                self.bytes.chunks_exact(2).map(|b| half(u16::from_le_bytes([b[0], b[1]]))).collect()
+            }
             _ => return None,
         };
         Tensor::new(&self.shape, data).ok()
@@ -106,8 +106,8 @@ pub fn write_safetensors(
         .collect::<Result<Vec<_>, _>>()?;
     let metadata = (!metadata.is_empty())
         .then(|| metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
-    let bytes = safetensors::serialize(views, metadata)
-        .map_err(|e| Error::format(path, e.to_string()))?;
+    let bytes =
+        safetensors::serialize(views, metadata).map_err(|e| Error::format(path, e.to_string()))?;
     write_whole(path, &bytes)
 }
 

@@ -59,17 +59,31 @@ impl Axes {
         let layer = site.strip_prefix("blocks.").and_then(|s| s.split('.').next());
         let stream = matches!(
             hook,
-            "hook_embed" | "hook_pos_embed" | "hook_resid_pre" | "hook_resid_mid"
-                | "hook_resid_post" | "hook_attn_in" | "hook_mlp_in" | "hook_attn_out"
-                | "hook_mlp_out" | "hook_q_input" | "hook_k_input" | "hook_v_input"
-                | "hook_result" | "hook_in"
+            "hook_embed"
+                | "hook_pos_embed"
+                | "hook_resid_pre"
+                | "hook_resid_mid"
+                | "hook_resid_post"
+                | "hook_attn_in"
+                | "hook_mlp_in"
+                | "hook_attn_out"
+                | "hook_mlp_out"
+                | "hook_q_input"
+                | "hook_k_input"
+                | "hook_v_input"
+                | "hook_result"
+                | "hook_in"
         );
         Self {
             stream,
             neurons: matches!(hook, "hook_pre" | "hook_post"),
             heads: matches!(
                 hook,
-                "hook_q" | "hook_q_input" | "hook_z" | "hook_result" | "hook_pattern"
+                "hook_q"
+                    | "hook_q_input"
+                    | "hook_z"
+                    | "hook_result"
+                    | "hook_pattern"
                     | "hook_attn_scores"
             ),
             kv_heads: matches!(hook, "hook_k" | "hook_k_input" | "hook_v" | "hook_v_input"),
@@ -106,9 +120,7 @@ impl Gauge {
             out.kv_heads[l] = random.permutation(c.n_kv_heads);
             out.heads[l] = out.kv_heads[l]
                 .iter()
-                .flat_map(|&kv| {
-                    random.permutation(group).into_iter().map(move |h| kv * group + h)
-                })
+                .flat_map(|&kv| random.permutation(group).into_iter().map(move |h| kv * group + h))
                 .collect();
             out.units[l] = random.permutation(c.d_mlp);
         }
@@ -275,8 +287,7 @@ fn place(order: &[usize], old: usize) -> usize {
 }
 
 fn moved(span: Span, order: &[usize]) -> Result<Span, String> {
-    let mut places: Vec<usize> =
-        span.indices(order.len())?.map(|old| place(order, old)).collect();
+    let mut places: Vec<usize> = span.indices(order.len())?.map(|old| place(order, old)).collect();
     places.sort_unstable();
     match (places.first(), places.last()) {
         (Some(&a), Some(&b)) if b - a + 1 == places.len() => Ok(Span::range(a, b + 1)),
@@ -353,7 +364,8 @@ mod tests {
     fn moved_directions_read_the_same_values() {
         let (n, m, g) = pair(Norm::None);
         let (inputs, cx) = (inputs(), Context::single());
-        let (a, b) = (Runner::new(&n, &inputs, &cx).unwrap(), Runner::new(&m, &inputs, &cx).unwrap());
+        let (a, b) =
+            (Runner::new(&n, &inputs, &cx).unwrap(), Runner::new(&m, &inputs, &cx).unwrap());
         for (site, width) in [
             ("hook_embed", 12),
             ("blocks.0.hook_resid_mid", 12),
@@ -367,7 +379,10 @@ mod tests {
             let turned = g.direction(site, &direction);
             let read = |r: &Runner, v: &[f32]| -> Vec<f32> {
                 let x = r.clean(site).unwrap();
-                x.data().chunks_exact(width).map(|x| x.iter().zip(v).map(|(x, v)| x * v).sum()).collect()
+                x.data()
+                    .chunks_exact(width)
+                    .map(|x| x.iter().zip(v).map(|(x, v)| x * v).sum())
+                    .collect()
             };
             assert_close(&read(&a, &direction), &read(&b, &turned));
         }
@@ -377,7 +392,8 @@ mod tests {
     fn moved_interventions_have_the_same_effects() {
         let (n, m, g) = pair(Norm::None);
         let (inputs, cx) = (inputs(), Context::single());
-        let (a, b) = (Runner::new(&n, &inputs, &cx).unwrap(), Runner::new(&m, &inputs, &cx).unwrap());
+        let (a, b) =
+            (Runner::new(&n, &inputs, &cx).unwrap(), Runner::new(&m, &inputs, &cx).unwrap());
         let effect = |r: &Runner, i: Intervention| {
             r.run(&[Row { input: 0, interventions: vec![i] }]).unwrap().concat()
         };
@@ -412,7 +428,10 @@ mod tests {
         let mut g = Gauge::identity(&c);
         g.heads[0] = vec![2, 0, 1, 3];
         let s = |t: &str| g.selector(&t.parse().unwrap());
-        assert_eq!(s("blocks.0.attn.hook_z[head=0..2]").unwrap().to_string(), "blocks.0.attn.hook_z[head=1..3]");
+        assert_eq!(
+            s("blocks.0.attn.hook_z[head=0..2]").unwrap().to_string(),
+            "blocks.0.attn.hook_z[head=1..3]"
+        );
         assert!(s("blocks.0.attn.hook_z[head=2..4]").is_err());
         assert!(s("blocks.0.attn.hook_z").is_ok());
     }

@@ -184,7 +184,9 @@ fn init(p: &Parameters, seed: u64) -> Result<Weights, Error> {
         match name.rsplit('.').next() {
             Some("w") => t.data_mut().fill(1.0),
             Some("b") => {}
-            _ => Stream::new(seed, &format!("init/{name}")).block(0).fill_normal(t.data_mut(), scale),
+            _ => {
+                Stream::new(seed, &format!("init/{name}")).block(0).fill_normal(t.data_mut(), scale)
+            }
         }
         (name, t)
     };
@@ -264,10 +266,7 @@ fn loss(task: &Task, logits: &[f32]) -> f64 {
 fn scores(task: &Task, network: &Network, cx: &Context) -> Result<BTreeMap<String, f64>, Error> {
     let logits = Runner::new(network, &task.inputs, cx)?.logits()?;
     let accuracy = task.accuracy(logits.data()).unwrap_or(f64::NAN);
-    Ok(BTreeMap::from([
-        ("accuracy".into(), accuracy),
-        ("loss".into(), loss(task, logits.data())),
-    ]))
+    Ok(BTreeMap::from([("accuracy".into(), accuracy), ("loss".into(), loss(task, logits.data()))]))
 }
 
 /// The organism with two layers, or its twin with one.
@@ -361,11 +360,8 @@ impl Organism for Induction {
             },
         };
         let (network, curve) = training.run(init(&p, seed)?, cx, nursery)?;
-        let truth = Truth {
-            source: self.entry.source,
-            standing: self.entry.standing,
-            ..Truth::nothing()
-        };
+        let truth =
+            Truth { source: self.entry.source, standing: self.entry.standing, ..Truth::nothing() };
         Ok(Bred { network, curve, truth })
     }
 
@@ -380,12 +376,7 @@ impl Organism for Induction {
         task(&p)
     }
 
-    fn measure(
-        &self,
-        parameters: &Json,
-        network: &Network,
-        cx: &Context,
-    ) -> Result<Json, Error> {
+    fn measure(&self, parameters: &Json, network: &Network, cx: &Context) -> Result<Json, Error> {
         let p: Parameters = typed(self.entry.name, parameters)?;
         let task = task(&p)?;
         let mut out: Json =

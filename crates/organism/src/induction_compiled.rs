@@ -25,8 +25,8 @@
 use crate::organism::{Parameters as Json, Source, Standing, defaults_of, typed};
 use crate::train::Nursery;
 use crate::{
-    Answers, Bred, Distance, Entry, Error, ExamVariable, Feature, Gauge, KnownEdge, Organism,
-    Task, Truth,
+    Answers, Bred, Distance, Entry, Error, ExamVariable, Feature, Gauge, KnownEdge, Organism, Task,
+    Truth,
 };
 use flyroom_explanation::rasp::{INDICES, Interpreter, Overrides, READOUT, TOKENS, library};
 use flyroom_explanation::{Alignment, Body, Code, Explanation, Part, Readout, Value};
@@ -336,7 +336,8 @@ fn features(p: &Parameters) -> Vec<Feature> {
             out.push(Feature { name, site: site.into(), direction });
         };
         let half = std::f32::consts::FRAC_1_SQRT_2;
-        let bos = (0..at.d_model).map(|i| if i == at.bos || i == at.pos.start { half } else { 0.0 });
+        let bos =
+            (0..at.d_model).map(|i| if i == at.bos || i == at.pos.start { half } else { 0.0 });
         add("bos".into(), bos.collect());
         for i in 0..p.seq {
             add(format!("{INDICES}:{i}"), at.one_hot(at.pos.start + 1 + i));
@@ -447,11 +448,7 @@ impl Organism for InductionCompiled {
             return Ok(Bred { network, curve: vec![], truth });
         }
         let gauge = Gauge::random(&p.config(), &Stream::new(seed, "gauge"));
-        Ok(Bred {
-            network: gauge.apply(&network)?,
-            curve: vec![],
-            truth: gauge.truth(&truth)?,
-        })
+        Ok(Bred { network: gauge.apply(&network)?, curve: vec![], truth: gauge.truth(&truth)? })
     }
 
     /// `length` counts the tokens behind BOS.

@@ -194,13 +194,11 @@ fn cos_of(i: usize, p: usize, phase: f64) -> f64 {
 
 /// (u, v) so that M phase pairs (u j / M, v j / M) cancel every unwanted term, if there are any.
 fn balance(m: usize) -> Option<(usize, usize)> {
-    (1..m)
-        .flat_map(|u| (1..m).map(move |v| (u, v)))
-        .find(|&(u, v)| {
-            [2 * u, 2 * v, 2 * u + 2 * v, u + v, u.abs_diff(v), 3 * u + v, u + 3 * v]
-                .iter()
-                .all(|x| !x.is_multiple_of(m))
-        })
+    (1..m).flat_map(|u| (1..m).map(move |v| (u, v))).find(|&(u, v)| {
+        [2 * u, 2 * v, 2 * u + 2 * v, u + v, u.abs_diff(v), 3 * u + v, u + 3 * v]
+            .iter()
+            .all(|x| !x.is_multiple_of(m))
+    })
 }
 
 /// The truth: neurons of frequency f read, of each operand, one plane of `hook_input`, and nothing
@@ -349,9 +347,8 @@ impl Organism for Analytic {
         }
         let mut generator = Stream::new(EVALUATION, "evaluation partners").block(0);
         let others = (p * p - 1) as u64;
-        let partner = (0..p * p)
-            .map(|i| (i + 1 + generator.below(others) as usize) % (p * p))
-            .collect();
+        let partner =
+            (0..p * p).map(|i| (i + 1 + generator.below(others) as usize) % (p * p)).collect();
         Ok(Task {
             domain: format!("all {} pairs of numbers below {p}", p * p),
             exhaustive: true,
@@ -382,8 +379,7 @@ impl Organism for Analytic {
         let logits = Runner::new(network, &task.inputs, cx)?.logits()?;
         let closed = recipe.closed_form();
         let centre = closed.iter().sum::<f64>() / p as f64;
-        let rows: Vec<Vec<f32>> =
-            (0..task.clean).map(|i| task.reading(i, logits.row(i))).collect();
+        let rows: Vec<Vec<f32>> = (0..task.clean).map(|i| task.reading(i, logits.row(i))).collect();
         let mut mean = vec![0.0; p];
         for row in &rows {
             mean.iter_mut().zip(row).for_each(|(m, &y)| *m += f64::from(y) / (p * p) as f64);
@@ -455,7 +451,8 @@ mod tests {
 
     #[test]
     fn a_plane_set_to_another_operand_moves_its_cosine_and_no_other() {
-        let (parameters, bred, _) = bred(&ANALYTIC_BALANCED, json!({ "modulus": 31, "width": 90 }), 2);
+        let (parameters, bred, _) =
+            bred(&ANALYTIC_BALANCED, json!({ "modulus": 31, "width": 90 }), 2);
         let recipe: Recipe = typed("", &parameters).unwrap();
         let task = ANALYTIC_BALANCED.task(&parameters, None).unwrap();
         let runner = Runner::new(&bred.network, &task.inputs, &Context::single()).unwrap();
@@ -474,7 +471,8 @@ mod tests {
             let got = &runner.run(&[row]).unwrap()[0];
             let clean = recipe.closed_form();
             for c in 0..p {
-                let at = |sum: usize| recipe.amplitudes()[f - 1].1 * cos_of(f * (sum + p - c), p, 0.0);
+                let at =
+                    |sum: usize| recipe.amplitudes()[f - 1].1 * cos_of(f * (sum + p - c), p, 0.0);
                 let moved = at(a + b + new - from) - at(a + b);
                 let wanted = clean[(a + b + p - c) % p] + moved;
                 assert!((f64::from(got[c]) - wanted).abs() < 1e-5);

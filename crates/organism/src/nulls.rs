@@ -55,7 +55,10 @@ struct Shadow {
 
 impl Null {
     /// The other organism and its parameters with the null's own fixed.
-    fn shadowed(&self, parameters: &Parameters) -> Result<(&'static dyn Organism, Parameters), Error> {
+    fn shadowed(
+        &self,
+        parameters: &Parameters,
+    ) -> Result<(&'static dyn Organism, Parameters), Error> {
         let shadow: Shadow = typed(self.name, parameters)?;
         let bad = |why: String| Error::Parameters { organism: self.name.into(), why };
         let other = find(&shadow.of)?;

@@ -91,10 +91,8 @@ pub trait Organism: Sync + std::fmt::Debug {
 
 /// Parameters as a type of their own; an unknown name or a wrong kind is an error that names it.
 pub fn typed<T: DeserializeOwned>(organism: &str, parameters: &Parameters) -> Result<T, Error> {
-    serde_json::from_value(Json::Object(parameters.clone())).map_err(|e| Error::Parameters {
-        organism: organism.into(),
-        why: e.to_string(),
-    })
+    serde_json::from_value(Json::Object(parameters.clone()))
+        .map_err(|e| Error::Parameters { organism: organism.into(), why: e.to_string() })
 }
 
 /// A type's default as parameters.

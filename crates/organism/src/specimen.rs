@@ -132,9 +132,8 @@ impl Specimen {
         let (mut tensors, _) = read_safetensors(&model)?;
         let mut weights = BTreeMap::new();
         for (name, _) in Network::parameters(&spec.architecture)? {
-            let raw = tensors
-                .remove(&name)
-                .ok_or_else(|| bad(&model, format!("no tensor '{name}'")))?;
+            let raw =
+                tensors.remove(&name).ok_or_else(|| bad(&model, format!("no tensor '{name}'")))?;
             let t = raw
                 .to_tensor()
                 .ok_or_else(|| bad(&model, format!("tensor '{name}' does not hold f32")))?;
@@ -145,7 +144,10 @@ impl Specimen {
         if network.hash() != spec.weights {
             return Err(bad(
                 &model,
-                format!("the weights are not those of specimen.json (blake3 {}); hint: breed it again", &spec.weights[..12.min(spec.weights.len())]),
+                format!(
+                    "the weights are not those of specimen.json (blake3 {}); hint: breed it again",
+                    &spec.weights[..12.min(spec.weights.len())]
+                ),
             ));
         }
         network.extra = tensors;
@@ -179,8 +181,9 @@ impl Truth {
     /// Reads `truth.json`.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bad = |why: String| Error::Format { path: path.into(), why };
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| bad(format!("{e}; hint: truth lies beside the specimen it was bred with")))?;
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            bad(format!("{e}; hint: truth lies beside the specimen it was bred with"))
+        })?;
         serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
     }
 }

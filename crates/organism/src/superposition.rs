@@ -214,9 +214,7 @@ fn gaps_deg(columns: &[&Vec<f64>]) -> Vec<f64> {
     let degrees = 180.0 / std::f64::consts::PI;
     let mut at: Vec<f64> = columns.iter().map(|c| atan2_64(c[1], c[0]) * degrees).collect();
     at.sort_by(f64::total_cmp);
-    (0..at.len())
-        .map(|i| at.get(i + 1).copied().unwrap_or_else(|| at[0] + 360.0) - at[i])
-        .collect()
+    (0..at.len()).map(|i| at.get(i + 1).copied().unwrap_or_else(|| at[0] + 360.0) - at[i]).collect()
 }
 
 /// The truth: feature i enters `hook_hidden` along column i of W. Columns shorter than .1 are not
@@ -316,11 +314,8 @@ impl Organism for Superposition {
             };
             Batch { index: vec![], real: vec![("input", input), ("target", target)] }
         };
-        let optimizer = AdamW {
-            lr: recipe.lr,
-            weight_decay: recipe.weight_decay,
-            ..AdamW::default()
-        };
+        let optimizer =
+            AdamW { lr: recipe.lr, weight_decay: recipe.weight_decay, ..AdamW::default() };
         let training = Training {
             organism: self.name,
             seed,
@@ -537,7 +532,8 @@ mod tests {
                 assert_eq!(id(&cx, &Nursery::none()).unwrap(), wanted, "{kernels}, {threads}");
             }
         }
-        let folder = std::env::temp_dir().join(format!("flyroom-superposition-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("flyroom-superposition-{}", std::process::id()));
         let stop = Nursery {
             checkpoints: Some(folder.clone()),
             every: 1000,

@@ -97,17 +97,11 @@ impl Training<'_> {
         nursery: &Nursery,
     ) -> Result<(Network, Vec<CurvePoint>), Error> {
         let mut g = Graph::new();
-        let logits = record(
-            &mut g,
-            self.architecture,
-            self.batch,
-            self.pos,
-            flyroom_network::Form::Plain,
-        )?;
+        let logits =
+            record(&mut g, self.architecture, self.batch, self.pos, flyroom_network::Form::Plain)?;
         let loss = (self.loss)(&mut g, logits)?;
         let names: Vec<String> = init.keys().cloned().collect();
-        let parameters =
-            names.iter().map(|n| g.at(n)).collect::<Result<Vec<_>, _>>()?;
+        let parameters = names.iter().map(|n| g.at(n)).collect::<Result<Vec<_>, _>>()?;
         let mut outputs = g.gradient(loss, &parameters)?;
         outputs.push(loss);
         let mut program = Program::compile(&g, &outputs)?;

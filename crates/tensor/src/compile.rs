@@ -209,7 +209,8 @@ impl Program {
     pub fn run(&mut self, cx: &Context, bindings: &Bindings) -> Result<(), Error> {
         let mut bound = Vec::with_capacity(self.leaves.len());
         for leaf in &self.leaves {
-            let data = bindings.0.get(&leaf.name).ok_or_else(|| Error::Unbound(leaf.name.clone()))?;
+            let data =
+                bindings.0.get(&leaf.name).ok_or_else(|| Error::Unbound(leaf.name.clone()))?;
             bound.push(leaf.check(*data)?);
         }
         for step in &self.steps {

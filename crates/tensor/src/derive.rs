@@ -97,11 +97,7 @@ impl Graph {
     /// Pushes tangents (value, tangent) forward to `y`; `None` if `y` does not depend on them.
     /// A tangent of a value that depends on another one is added to what arrives there, so that
     /// this is the adjoint of [`Graph::vjp`].
-    pub fn jvp(
-        &mut self,
-        y: Value,
-        tangents: &[(Value, Value)],
-    ) -> Result<Option<Value>, Error> {
+    pub fn jvp(&mut self, y: Value, tangents: &[(Value, Value)]) -> Result<Option<Value>, Error> {
         let n = y.index() + 1;
         let mut tangent: Vec<Option<Value>> = vec![None; n];
         for i in 0..n {
@@ -131,7 +127,11 @@ impl Graph {
         if let Node::Alias { of, .. } = self.nodes[i] {
             let Some(t) = tangent[of.index()] else { return Ok(None) };
             let shape = self.shape(v).to_vec();
-            return if self.shape(t) == shape { Ok(Some(t)) } else { self.reshape(t, &shape).map(Some) };
+            return if self.shape(t) == shape {
+                Ok(Some(t))
+            } else {
+                self.reshape(t, &shape).map(Some)
+            };
         }
         self.refuse_second_derivative(i)?;
         let Some((op, x)) = self.op_at(v) else { return Ok(None) };

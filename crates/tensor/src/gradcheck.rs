@@ -54,7 +54,9 @@ pub enum Failure {
         error: Error,
     },
     /// Two numbers that should be equal.
-    #[error("{op}: {what} at flat index {index} is {got:e}, but {source_of_wanted} gives {wanted:e}")]
+    #[error(
+        "{op}: {what} at flat index {index} is {got:e}, but {source_of_wanted} gives {wanted:e}"
+    )]
     Differs {
         /// Name of the operation.
         op: &'static str,
@@ -106,7 +108,14 @@ impl Check {
             let same = got == wanted || (got - wanted).abs() <= tolerance * wanted.abs().max(1.0);
             if !same {
                 let (what, source_of_wanted) = (what.into(), source);
-                return Err(Failure::Differs { op: self.op, what, index, got, source_of_wanted, wanted });
+                return Err(Failure::Differs {
+                    op: self.op,
+                    what,
+                    index,
+                    got,
+                    source_of_wanted,
+                    wanted,
+                });
             }
         }
         Ok(())
@@ -187,7 +196,9 @@ pub fn gradcheck(op: impl Op + 'static, operands: &[Operand]) -> Result<(), Fail
         }
         total.iter_mut().zip(&moved).for_each(|(t, m)| *t += m);
         let source = "a central difference";
-        for (values, bits, tolerance) in [(&f64s, "f64", TOLERANCE_F64), (&f32s, "f32", TOLERANCE_F32)] {
+        for (values, bits, tolerance) in
+            [(&f64s, "f64", TOLERANCE_F64), (&f32s, "f32", TOLERANCE_F32)]
+        {
             let name = |mode: &str| format!("{mode} of operand {i} in {bits}");
             check.close(&name("vjp"), &values[1 + k], source, &pulled, tolerance)?;
             check.close(&name("jvp"), &values[1 + 2 * n + k], source, &moved, tolerance)?;
@@ -198,7 +209,8 @@ pub fn gradcheck(op: impl Op + 'static, operands: &[Operand]) -> Result<(), Fail
         let what = format!("<dy, jvp of operand {i}> in f64");
         check.close(&what, &[left], "<vjp, dx>", &[right], 1e-9)?;
     }
-    for (values, bits, tolerance) in [(&f64s, "f64", TOLERANCE_F64), (&f32s, "f32", TOLERANCE_F32)] {
+    for (values, bits, tolerance) in [(&f64s, "f64", TOLERANCE_F64), (&f32s, "f32", TOLERANCE_F32)]
+    {
         let what = format!("jvp of all operands in {bits}");
         check.close(&what, &values[1 + 3 * n], "a central difference", &total, tolerance)?;
     }

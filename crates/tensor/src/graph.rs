@@ -189,10 +189,7 @@ impl Graph {
     /// The graph with sites replaced: `edit` sees every site in order of recording and may return
     /// what its readers shall read instead. Returns the new graph; values are renumbered, so look
     /// sites up by name afterwards. The site's own name moves to the replacement.
-    pub fn edited(
-        &self,
-        edit: &mut Edit,
-    ) -> Result<Graph, Error> {
+    pub fn edited(&self, edit: &mut Edit) -> Result<Graph, Error> {
         let mut out = Graph::new();
         out.splice(self, "", edit)?;
         Ok(out)

@@ -117,12 +117,8 @@ pub trait Op: Kernel {
 
     /// Adds to the graph the tangent of the result, given tangents of the operands (`None` is
     /// zero): dy = sum_i (dy/dx_i) dx_i.
-    fn jvp(
-        &self,
-        g: &mut Graph,
-        at: Applied,
-        dx: &[Option<Value>],
-    ) -> Result<Option<Value>, Error>;
+    fn jvp(&self, g: &mut Graph, at: Applied, dx: &[Option<Value>])
+    -> Result<Option<Value>, Error>;
 }
 
 impl Kernel for Arc<dyn Op> {

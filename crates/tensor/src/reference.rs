@@ -27,7 +27,11 @@ impl Bindings64 {
         self
     }
 
-    fn leaf<'a, T>(set: &'a BTreeMap<String, Vec<T>>, name: &str, len: usize) -> Result<&'a [T], Error> {
+    fn leaf<'a, T>(
+        set: &'a BTreeMap<String, Vec<T>>,
+        name: &str,
+        len: usize,
+    ) -> Result<&'a [T], Error> {
         let x = set.get(name).ok_or_else(|| Error::Unbound(name.into()))?;
         if x.len() != len {
             let (wanted, got) = (format!("{len} values"), format!("{}", x.len()));
@@ -89,7 +93,11 @@ fn apply(
             (kernel.index_limit(k, &shapes), index[v.index()].iter().max())
             && index as usize >= size
         {
-            return Err(Error::Index { name: format!("operand {k} of {}", kernel.name()), index, size });
+            return Err(Error::Index {
+                name: format!("operand {k} of {}", kernel.name()),
+                index,
+                size,
+            });
         }
     }
     let args: Vec<Arg64> = x

@@ -103,11 +103,8 @@ impl Observed {
         let rows: Vec<Row> =
             inputs.iter().map(|&input| Row { input, interventions: vec![] }).collect();
         let outputs = subject.runner.run(&rows)?;
-        let clean: BTreeMap<usize, Vec<f32>> = inputs
-            .iter()
-            .zip(outputs)
-            .map(|(&i, y)| (i, task.reading(i, &y)))
-            .collect();
+        let clean: BTreeMap<usize, Vec<f32>> =
+            inputs.iter().zip(outputs).map(|(&i, y)| (i, task.reading(i, &y))).collect();
         let effects = |items: &[Item]| -> Result<Vec<Vec<f32>>, Error> {
             let mut out = Vec::with_capacity(items.len());
             for items in items.chunks(256) {
@@ -188,15 +185,14 @@ impl Observed {
         let mut out = vec![
             ("no effect", error(&|i| vec![0.0; self.held_out[i].len()])),
             ("mean effect", error(&|i| fit(&average, self.held_out[i].len()))),
-            (
-                "sum of singles",
-                error(&|i| singles(&self.exam.held_out[i], self.held_out[i].len())),
-            ),
+            ("sum of singles", error(&|i| singles(&self.exam.held_out[i], self.held_out[i].len()))),
         ];
         if !self.seen.is_empty() {
             out.push((
                 "nearest seen",
-                error(&|i| fit(&self.seen[nearest(&self.exam.held_out[i])], self.held_out[i].len())),
+                error(&|i| {
+                    fit(&self.seen[nearest(&self.exam.held_out[i])], self.held_out[i].len())
+                }),
             ));
             let ridge = self.ridge(&codes, &seen_codes, width)?;
             let p = codes.len();
@@ -259,10 +255,9 @@ impl Observed {
         }
         let counted: Vec<(f64, &str)> =
             families.iter().filter_map(|f| f.skill.map(|s| (s, f.family.as_str()))).collect();
-        let skill = (!counted.is_empty())
-            .then(|| mean(&counted.iter().map(|c| c.0).collect::<Vec<_>>()));
-        let worst =
-            counted.iter().min_by(|a, b| a.0.total_cmp(&b.0)).map(|c| c.1.to_string());
+        let skill =
+            (!counted.is_empty()).then(|| mean(&counted.iter().map(|c| c.0).collect::<Vec<_>>()));
+        let worst = counted.iter().min_by(|a, b| a.0.total_cmp(&b.0)).map(|c| c.1.to_string());
         Ok(EffectScore { skill, families, worst, trivial: hardest.into() })
     }
 
@@ -328,8 +323,7 @@ impl Observed {
             effective: effective.len(),
             no_effect: silent.len(),
             skill,
-            specificity: (!silent.is_empty())
-                .then(|| specific as f64 / silent.len() as f64),
+            specificity: (!silent.is_empty()).then(|| specific as f64 / silent.len() as f64),
             abstained: members.iter().filter(|&&at| effects[at].is_none()).count(),
             reason,
         }
@@ -417,11 +411,8 @@ impl Observed {
 
     /// Clean fidelity: 1 - sum |y - e|^2 / sum |y - mean y|^2 over the exam's inputs.
     pub fn clean_fidelity(&self, subject: &Subject, e: &Explanation) -> Result<Option<f64>, Error> {
-        let rows: Vec<Row> = self
-            .clean
-            .keys()
-            .map(|&input| Row { input, interventions: vec![] })
-            .collect();
+        let rows: Vec<Row> =
+            self.clean.keys().map(|&input| Row { input, interventions: vec![] }).collect();
         let width = self.clean.values().map(Vec::len).max().unwrap_or(0);
         let mut average = vec![0f64; width];
         let mut counts = vec![0usize; width];

@@ -269,13 +269,17 @@ fn off_domain(subject: &Subject, seed: &str, budget: Budget) -> Result<Exam, Err
     for i in 0..budget.seen {
         let u = i % half;
         let input = one(&mut g, n);
-        let operation = if i / half % 2 == 0 {
+        let operation = if (i / half).is_multiple_of(2) {
             Operation::Mean
         } else {
             Operation::Interchange { input: task.partner[input] }
         };
         let interventions = vec![Intervention::site(all[u].selector.clone(), operation)];
-        exam.seen.push(Item { family: "ablate one", units: vec![u], row: Row { input, interventions } });
+        exam.seen.push(Item {
+            family: "ablate one",
+            units: vec![u],
+            row: Row { input, interventions },
+        });
     }
     let held = all.len() - half;
     let mut push = |family: &'static str, units: Vec<usize>, row: Row| {
@@ -285,9 +289,8 @@ fn off_domain(subject: &Subject, seed: &str, budget: Budget) -> Result<Exam, Err
         let u = half + i % held;
         let input = one(&mut g, n);
         let source = other(&mut g, n, input);
-        let at = |u: usize, operation: Operation| {
-            Intervention::site(all[u].selector.clone(), operation)
-        };
+        let at =
+            |u: usize, operation: Operation| Intervention::site(all[u].selector.clone(), operation);
         let swap = Operation::Interchange { input: source };
         push("interchange", vec![u], Row { input, interventions: vec![at(u, swap.clone())] });
         let w = other(&mut g, all.len(), u);

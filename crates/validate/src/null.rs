@@ -23,7 +23,11 @@ pub fn derangement(g: &mut Generator, n: usize) -> Vec<usize> {
 }
 
 /// The explanation with its parts reassigned; `None` if its body has no parts to reassign.
-pub fn reassigned(e: &Explanation, table: Option<&EdgeTable>, g: &mut Generator) -> Option<Explanation> {
+pub fn reassigned(
+    e: &Explanation,
+    table: Option<&EdgeTable>,
+    g: &mut Generator,
+) -> Option<Explanation> {
     let mut out = e.clone();
     match &mut out.body {
         Body::Rasp { .. } => out.parts = reassigned_parts(&e.parts, g),
@@ -112,7 +116,11 @@ pub fn reassigned_parts(parts: &[Part], g: &mut Generator) -> Vec<Part> {
             .iter()
             .map(|a| {
                 let code = own.as_ref().and_then(|own| moved(own, &a.code));
-                Alignment { code: code.unwrap_or_else(|| a.code.clone()), readers: None, ..a.clone() }
+                Alignment {
+                    code: code.unwrap_or_else(|| a.code.clone()),
+                    readers: None,
+                    ..a.clone()
+                }
             })
             .collect();
         exchange_values(part, g);

@@ -257,16 +257,15 @@ fn matching(truth: &Directions, latents: &Directions) -> Matching {
     let cosines = truth.cosines(latents);
     let absolute: Vec<f64> = cosines.iter().map(|c| c.abs()).collect();
     let matched = assign(m, n, &absolute);
-    let matched_cosine: Vec<f64> = matched
-        .iter()
-        .enumerate()
-        .map(|(i, j)| j.map_or(0.0, |j| absolute[i * n + j]))
-        .collect();
+    let matched_cosine: Vec<f64> =
+        matched.iter().enumerate().map(|(i, j)| j.map_or(0.0, |j| absolute[i * n + j])).collect();
     let mean = |x: &mut dyn Iterator<Item = f64>| x.sum::<f64>() / m as f64;
     let row = |i: usize| &cosines[i * n..(i + 1) * n];
     let nearest_feature: Vec<usize> = (0..n)
         .filter(|&j| latents.length[j] > 0.0)
-        .map(|j| (0..m).fold(0, |b, i| if absolute[i * n + j] > absolute[b * n + j] { i } else { b }))
+        .map(|j| {
+            (0..m).fold(0, |b, i| if absolute[i * n + j] > absolute[b * n + j] { i } else { b })
+        })
         .collect();
     let mut distinct = nearest_feature;
     distinct.sort_unstable();
@@ -497,11 +496,12 @@ mod tests {
             for cols in 1..=6 {
                 for round in 0..6 {
                     // Every other round is full of ties.
-                    let score: Vec<f64> = (0..rows * cols)
-                        .map(|_| {
-                            if round & 1 == 0 { draw.normal64() } else { draw.below(3) as f64 }
-                        })
-                        .collect();
+                    let score: Vec<f64> =
+                        (0..rows * cols)
+                            .map(|_| {
+                                if round & 1 == 0 { draw.normal64() } else { draw.below(3) as f64 }
+                            })
+                            .collect();
                     let sum = total(rows, cols, &score, &assign(rows, cols, &score));
                     let skips = rows.saturating_sub(cols);
                     let wanted = best(rows, cols, &score, 0, 0, skips);

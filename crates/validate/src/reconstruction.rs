@@ -69,7 +69,10 @@ fn square(x: &[f32]) -> f64 {
 }
 
 fn square_distance(x: &[f32], y: &[f32]) -> f64 {
-    x.iter().zip(y).map(|(&x, &y)| (f64::from(x) - f64::from(y)) * (f64::from(x) - f64::from(y))).sum()
+    x.iter()
+        .zip(y)
+        .map(|(&x, &y)| (f64::from(x) - f64::from(y)) * (f64::from(x) - f64::from(y)))
+        .sum()
 }
 
 /// Mean of each unit and sum |x - mean|^2 of `[sample, unit]`.
@@ -82,8 +85,11 @@ fn moments(x: &Tensor) -> (Vec<f64>, f64) {
     mean.iter_mut().for_each(|m| *m /= n as f64);
     let mut variance = 0.0;
     for row in x.data().chunks_exact(d) {
-        variance +=
-            row.iter().zip(&mean).map(|(&x, m)| (f64::from(x) - m) * (f64::from(x) - m)).sum::<f64>();
+        variance += row
+            .iter()
+            .zip(&mean)
+            .map(|(&x, m)| (f64::from(x) - m) * (f64::from(x) - m))
+            .sum::<f64>();
     }
     (mean, variance)
 }
@@ -233,8 +239,11 @@ pub fn spliced_loss(
     let model = splice.run(|_, x| Ok(x.to_vec()))?;
     let spliced = splice.run(|_, x| splice.reconstruct(x, cx))?;
     let zero = splice.run(|_, x| Ok(vec![0.0; x.len()]))?;
-    let means: Vec<f32> =
-        splice.positions.iter().flat_map(|p| mean[p * splice.width..][..splice.width].to_vec()).collect();
+    let means: Vec<f32> = splice
+        .positions
+        .iter()
+        .flat_map(|p| mean[p * splice.width..][..splice.width].to_vec())
+        .collect();
     let mean = splice.run(|_, x| Ok(means.repeat(x.len() / means.len())))?;
     let mut random_error = 0.0;
     for draw in 0..RANDOM_ERRORS {
@@ -344,7 +353,10 @@ impl<'a> Splice<'a> {
                     }
                     debug_assert_eq!(values.len(), self.pos * self.width);
                     let set = Operation::Set { values };
-                    Row { input: i, interventions: vec![Intervention::site(Selector::site(site), set)] }
+                    Row {
+                        input: i,
+                        interventions: vec![Intervention::site(Selector::site(site), set)],
+                    }
                 })
                 .collect();
             outputs.extend(runner.run(&rows)?);

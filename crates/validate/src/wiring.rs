@@ -89,9 +89,7 @@ pub fn pruned(edges: &[Edge], table: &EdgeTable) -> Vec<Edge> {
             let fed = matches!(e.from, Sender::Embed | Sender::PosEmbed)
                 || now.iter().any(|d| feeds(d.to, e.from));
             let read = e.to == Receiver::Logits
-                || table.senders.iter().any(|&s| {
-                    feeds(e.to, s) && now.iter().any(|d| d.from == s)
-                });
+                || table.senders.iter().any(|&s| feeds(e.to, s) && now.iter().any(|d| d.from == s));
             fed && read
         });
         if kept.len() == before {
@@ -172,11 +170,9 @@ pub fn score(
     let kept = pruned(kept, &table);
     let mut faithfulness = BTreeMap::new();
     let mut ends = (1.0, 0.0);
-    for (name, reference) in [
-        ("zero", Reference::Zero),
-        ("mean", Reference::Mean),
-        ("resample", Reference::Resample),
-    ] {
+    for (name, reference) in
+        [("zero", Reference::Zero), ("mean", Reference::Mean), ("resample", Reference::Resample)]
+    {
         ends = metric.ends(reference)?;
         let m = metric.circuit(&kept, reference)?;
         faithfulness.insert(name.to_string(), fraction(m, ends));
@@ -189,11 +185,8 @@ pub fn score(
     let sets: Vec<Vec<Edge>> = (0..draws)
         .map(|_| metric.complement(&random_circuit(&kept, &table, &mut generator)))
         .collect();
-    let mut null: Vec<f64> = metric
-        .many(&sets, Reference::Resample)?
-        .iter()
-        .map(|m| fraction(mean(m), ends))
-        .collect();
+    let mut null: Vec<f64> =
+        metric.many(&sets, Reference::Resample)?.iter().map(|m| fraction(mean(m), ends)).collect();
     null.sort_by(f64::total_cmp);
     let own = faithfulness["resample"];
     let as_good = null.iter().filter(|&&f| f >= own).count();
@@ -238,11 +231,8 @@ fn curve(
             metric.complement(&pruned(&kept, table))
         })
         .collect();
-    let f: Vec<f64> = metric
-        .many(&sets, Reference::Resample)?
-        .iter()
-        .map(|m| fraction(mean(m), ends))
-        .collect();
+    let f: Vec<f64> =
+        metric.many(&sets, Reference::Resample)?.iter().map(|m| fraction(mean(m), ends)).collect();
     let trapezoid = |g: &dyn Fn(f64) -> f64| {
         f.windows(2).map(|w| (g(w[0]) + g(w[1])) / 2.0).sum::<f64>() / (f.len() - 1).max(1) as f64
     };
@@ -289,8 +279,7 @@ fn against_truth(
     let mut g = Stream::new(seed, "wiring/auroc").block(0);
     let mut null: Vec<f64> = (0..DRAWS)
         .map(|_| {
-            let drawn: Vec<(f64, bool)> =
-                ranked.iter().map(|&(_, t)| (g.uniform64(), t)).collect();
+            let drawn: Vec<(f64, bool)> = ranked.iter().map(|&(_, t)| (g.uniform64(), t)).collect();
             auroc(&drawn)
         })
         .collect();
@@ -321,9 +310,5 @@ fn against_truth(
 
 /// The whole network as the trivial circuit: every edge, all scores equal.
 pub fn everything(table: &EdgeTable) -> Vec<EdgeScore> {
-    table
-        .edges
-        .iter()
-        .map(|&edge| EdgeScore { edge, score: 1.0, gradient_dead: false })
-        .collect()
+    table.edges.iter().map(|&edge| EdgeScore { edge, score: 1.0, gradient_dead: false }).collect()
 }

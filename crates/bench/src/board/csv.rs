@@ -16,7 +16,8 @@ pub(super) fn rows(board: &Board) -> String {
 }
 
 fn fields(row: &Row) -> Vec<String> {
-    let of_seeds = |value: fn(&SeedScore) -> String| row.seeds.iter().map(value).collect::<Vec<_>>().join(";");
+    let of_seeds =
+        |value: fn(&SeedScore) -> String| row.seeds.iter().map(value).collect::<Vec<_>>().join(";");
     vec![
         row.table.name().into(),
         row.organism.clone(),
@@ -51,8 +52,13 @@ fn exact(value: Option<f64>) -> String {
 
 /// RFC 4180, and a field that a spreadsheet would run as a formula becomes text.
 fn quote(field: &str) -> String {
-    let is_number = field.parse::<f64>().is_ok() || field.split(';').all(|f| f.parse::<f64>().is_ok());
+    let is_number =
+        field.parse::<f64>().is_ok() || field.split(';').all(|f| f.parse::<f64>().is_ok());
     let formula = field.starts_with(['=', '+', '-', '@']) && !is_number && field != "-";
     let field = if formula { format!("'{field}") } else { field.to_owned() };
-    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field
+    }
 }

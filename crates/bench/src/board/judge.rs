@@ -21,7 +21,8 @@ pub(super) fn board(results: Vec<CellResult>) -> Board {
     let mut faults = Vec::new();
     judge(&mut drafts, &mut faults);
     let mut rows: Vec<Row> = drafts.into_iter().map(|draft| draft.row).collect();
-    let place = |row: &Row| (row.table, row.organism.clone(), !row.primary, row.metric.clone(), row.tier);
+    let place =
+        |row: &Row| (row.table, row.organism.clone(), !row.primary, row.metric.clone(), row.tier);
     rows.sort_by(|a, b| {
         place(a)
             .cmp(&place(b))
@@ -45,7 +46,8 @@ fn group(results: Vec<CellResult>, refused: &mut Vec<String>) -> Vec<Vec<CellRes
         results.into_iter().map(|r| (crate::canonical::of(&r).unwrap_or_default(), r)).collect();
     results.sort_by(|a, b| a.0.cmp(&b.0));
     for (_, mut result) in results {
-        let name = format!("{} on {}/{}: {}", result.method, result.organism, result.seed, result.metric);
+        let name =
+            format!("{} on {}/{}: {}", result.method, result.organism, result.seed, result.metric);
         let numbers = [result.score, result.null, result.oracle];
         if numbers.iter().flatten().any(|x| !x.is_finite()) {
             refused.push(format!("{name}: a number is not finite"));
@@ -55,7 +57,13 @@ fn group(results: Vec<CellResult>, refused: &mut Vec<String>) -> Vec<Vec<CellRes
             result.absent = Some(Absent::Untestable);
             result.reason = Some("a number is not finite".to_owned());
         }
-        let row = (result.table, result.organism.clone(), result.metric.clone(), result.tier, result.method.clone());
+        let row = (
+            result.table,
+            result.organism.clone(),
+            result.metric.clone(),
+            result.tier,
+            result.method.clone(),
+        );
         let seeds = groups.entry(row).or_default();
         match seeds.get(&result.seed) {
             None => {
@@ -73,7 +81,9 @@ fn draft(results: Vec<CellResult>) -> Draft {
     // The worst standing of any seed is the row's.
     let standing = results.iter().map(|r| r.standing).max().unwrap_or(first.standing);
     let scored: Vec<&CellResult> = results.iter().filter(|r| r.score.is_some()).collect();
-    let of = |field: fn(&CellResult) -> Option<f64>| scored.iter().filter_map(|r| field(r)).collect::<Vec<f64>>();
+    let of = |field: fn(&CellResult) -> Option<f64>| {
+        scored.iter().filter_map(|r| field(r)).collect::<Vec<f64>>()
+    };
     let (scores, nulls, oracles) = (of(|r| r.score), of(|r| r.null), of(|r| r.oracle));
     let complete = |values: &[f64]| values.len() == scores.len() && !values.is_empty();
     let row = Row {
@@ -118,7 +128,10 @@ fn most_common<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
         *counts.entry(word).or_default() += 1;
     }
     // The first in the alphabet of equals.
-    counts.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(word, _)| word.to_owned())
+    counts
+        .into_iter()
+        .reduce(|best, next| if next.1 > best.1 { next } else { best })
+        .map(|(word, _)| word.to_owned())
 }
 
 fn judge(drafts: &mut [Draft], faults: &mut Vec<String>) {
@@ -133,7 +146,8 @@ fn judge(drafts: &mut [Draft], faults: &mut Vec<String>) {
     }
     for row in drafts.iter().map(|d| &d.row).filter(|r| r.role == Role::Control) {
         if row.position().is_some_and(|p| p >= HOLDS) {
-            faults.push(format!("{} on {} is wrong on purpose and holds", row.method, row.organism));
+            faults
+                .push(format!("{} on {} is wrong on purpose and holds", row.method, row.organism));
         }
     }
     for draft in drafts.iter_mut() {
@@ -246,17 +260,22 @@ fn rank(rows: &mut [Row]) {
     let group = |row: &Row| (row.table, row.organism.clone(), row.metric.clone(), row.tier);
     let mut start = 0;
     while start < rows.len() {
-        let length = rows[start..].iter().take_while(|row| group(row) == group(&rows[start])).count();
+        let length =
+            rows[start..].iter().take_while(|row| group(row) == group(&rows[start])).count();
         let rows_of_group = &mut rows[start..start + length];
         // Rows without truth compete by their difference to the null, among themselves.
         for (status, value) in [
             (Status::Ranked, (|row: &Row| row.score) as fn(&Row) -> Option<f64>),
             (Status::NoTruth, |row: &Row| row.above_null.map(|d| d.mean)),
         ] {
-            let values: Vec<f64> = rows_of_group.iter().filter(|r| r.status == status).filter_map(value).collect();
+            let values: Vec<f64> =
+                rows_of_group.iter().filter(|r| r.status == status).filter_map(value).collect();
             for row in rows_of_group.iter_mut().filter(|row| row.status == status) {
                 let own = value(row);
-                let better = values.iter().filter(|v| own.is_some_and(|own| **v > own + FLOAT_FLOOR)).count();
+                let better = values
+                    .iter()
+                    .filter(|v| own.is_some_and(|own| **v > own + FLOAT_FLOOR))
+                    .count();
                 row.rank = own.map(|_| better as u32 + 1);
             }
         }

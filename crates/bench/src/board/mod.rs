@@ -54,9 +54,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use result::{
-    Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier,
-};
+pub use result::{Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier};
 pub use row::{Row, SeedScore, Status};
 pub use verdict::{Grade, Verdict};
 
@@ -150,7 +148,8 @@ impl Board {
         let mut ranks: BTreeMap<_, Vec<u32>> = BTreeMap::new();
         for row in &self.rows {
             if let Some(rank) = row.rank {
-                let route = (row.table, row.metric.clone(), row.tier, row.source, row.method.clone());
+                let route =
+                    (row.table, row.metric.clone(), row.tier, row.source, row.method.clone());
                 ranks.entry(route).or_default().push(rank);
             }
         }
@@ -168,7 +167,10 @@ impl Board {
             .collect();
         let group = |r: &RouteRank| (r.table, r.metric.clone(), r.tier, r.source);
         routes.sort_by(|a, b| {
-            group(a).cmp(&group(b)).then(a.mean_rank.total_cmp(&b.mean_rank)).then_with(|| a.method.cmp(&b.method))
+            group(a)
+                .cmp(&group(b))
+                .then(a.mean_rank.total_cmp(&b.mean_rank))
+                .then_with(|| a.method.cmp(&b.method))
         });
         routes
     }
@@ -192,5 +194,9 @@ pub(crate) fn number(x: f64) -> String {
         _ => format!("{x:.2e}"),
     };
     // -0.000 is 0.
-    if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') { text.replace('-', "") } else { text }
+    if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') {
+        text.replace('-', "")
+    } else {
+        text
+    }
 }

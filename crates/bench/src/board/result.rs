@@ -41,7 +41,9 @@ impl Table {
 }
 
 /// What an explanation may use; rows of different tiers are never ranked together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Tier {
     /// The explanation file and the input only.
     #[serde(rename = "closed")]
@@ -158,7 +160,9 @@ pub enum Absent {
 }
 
 /// Why a score stands on the board.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// A method of the plan.
@@ -232,7 +236,14 @@ pub struct CellResult {
 
 impl CellResult {
     /// A score between its null and its oracle; the rest is set by field.
-    pub fn new(table: Table, organism: &str, method: &str, metric: &str, seed: u64, score: f64) -> Self {
+    pub fn new(
+        table: Table,
+        organism: &str,
+        method: &str,
+        metric: &str,
+        seed: u64,
+        score: f64,
+    ) -> Self {
         Self {
             table,
             organism: organism.to_owned(),

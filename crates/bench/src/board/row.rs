@@ -77,13 +77,19 @@ impl Status {
         match self {
             Self::Ranked => "between its null and its oracle, on a truth that can be trusted",
             Self::NoTruth => "no oracle: ranked by the difference to its null",
-            Self::Claim => "the truth was reverse-engineered or is contested: it is on trial too, so there is no rank",
+            Self::Claim => {
+                "the truth was reverse-engineered or is contested: it is on trial too, so there is no rank"
+            }
             Self::Single => "one specimen: no interval, so no rank",
             Self::BelowNull => "scores under its own null: a finding",
             Self::Circular => "the audit of the truth used the method's own interventions: no rank",
             Self::Ceiling => "the whole model, for orientation: never ranked",
-            Self::Truth => "the known truth entered as an explanation: shows that the scale can be reached",
-            Self::Control => "wrong on purpose and has to fail; a control that holds makes the board invalid",
+            Self::Truth => {
+                "the known truth entered as an explanation: shows that the scale can be reached"
+            }
+            Self::Control => {
+                "wrong on purpose and has to fail; a control that holds makes the board invalid"
+            }
             Self::Uncontrolled => "its null did not run on every seed: off the board",
             Self::Invalid => "a control of the instrument failed: the number means nothing",
             Self::NotApplicable => "the method does not claim what the metric measures",

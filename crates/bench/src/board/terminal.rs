@@ -12,17 +12,20 @@ const HEADING: usize = 15;
 pub(super) fn board(board: &Board) -> String {
     let mut text = String::new();
     for table in Table::ALL {
-        let rows: Vec<&Row> = board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
+        let rows: Vec<&Row> =
+            board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
         text.push_str(&format!("{}\n", table.question()));
         if rows.is_empty() {
             text.push_str("  nothing here: no method of this run claims it\n\n");
             continue;
         }
-        let mut metrics: Vec<(bool, &str)> = rows.iter().map(|r| (!r.primary, r.metric.as_str())).collect();
+        let mut metrics: Vec<(bool, &str)> =
+            rows.iter().map(|r| (!r.primary, r.metric.as_str())).collect();
         metrics.sort_unstable();
         metrics.dedup_by_key(|m| m.1);
         for (_, metric) in metrics {
-            let of_metric: Vec<&Row> = rows.iter().copied().filter(|r| r.metric == metric).collect();
+            let of_metric: Vec<&Row> =
+                rows.iter().copied().filter(|r| r.metric == metric).collect();
             text.push_str(&grid(metric, &of_metric));
         }
         text.push('\n');
@@ -36,7 +39,9 @@ pub(super) fn board(board: &Board) -> String {
     }
     let silent = board.rows.iter().filter(|r| r.status == Status::NotApplicable).count();
     if silent > 0 {
-        text.push_str(&format!("\n{silent} rows are n/a; their reasons are in board.json and board.csv\n"));
+        text.push_str(&format!(
+            "\n{silent} rows are n/a; their reasons are in board.json and board.csv\n"
+        ));
     }
     for (heading, lines) in [("The board is invalid", &board.faults), ("Refused", &board.refused)] {
         if !lines.is_empty() {
@@ -52,8 +57,8 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
     let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
     let heading = unit.map_or_else(|| metric.to_owned(), |unit| format!("{metric} ({unit})"));
     let heading = clip(&heading, HEADING);
-    let header =
-        ["organism", "method", "tier", &heading, "null", "oracle", "seeds", "status"].map(str::to_owned);
+    let header = ["organism", "method", "tier", &heading, "null", "oracle", "seeds", "status"]
+        .map(str::to_owned);
     let mut lines = vec![header];
     let mut last = "";
     for row in rows {
@@ -86,7 +91,9 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
         widths[2] = 0;
     }
     // The longer of the two names gives way; numbers and the status are never cut.
-    let line_width = |widths: &[usize; 8]| 1 + widths.iter().filter(|w| **w > 0).map(|w| w + 2).sum::<usize>() - 1;
+    let line_width = |widths: &[usize; 8]| {
+        1 + widths.iter().filter(|w| **w > 0).map(|w| w + 2).sum::<usize>() - 1
+    };
     while line_width(&widths) > WIDTH && widths[0].max(widths[1]) > LEAST {
         let longer = usize::from(widths[1] > widths[0]);
         widths[longer] -= 1;
@@ -101,7 +108,11 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
             }
             let field = if i < 2 { clip(field, width) } else { field.clone() };
             let numeric = (3..7).contains(&i);
-            out.push_str(&if numeric { format!(" {field:>width$} ") } else { format!(" {field:<width$} ") });
+            out.push_str(&if numeric {
+                format!(" {field:>width$} ")
+            } else {
+                format!(" {field:<width$} ")
+            });
         }
         text.push_str(&clip(out.trim_end(), WIDTH));
         text.push('\n');

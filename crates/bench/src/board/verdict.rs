@@ -65,7 +65,11 @@ impl Grade {
             Table::Effects => "effect sizes",
         };
         // Wiring is not counted in pieces.
-        let of = if table == Table::Wiring && matches!(self, Self::Most | Self::Some) { " of the" } else { "" };
+        let of = if table == Table::Wiring && matches!(self, Self::Most | Self::Some) {
+            " of the"
+        } else {
+            ""
+        };
         format!("{word}{of} {noun}")
     }
 }
@@ -129,7 +133,8 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
     for table in Table::ALL {
         let of_table: Vec<&Row> = rows.iter().copied().filter(|r| r.table == table).collect();
         let judged = |row: &&Row| !matches!(row.status, Status::Invalid | Status::Uncontrolled);
-        let shares: Vec<f64> = of_table.iter().copied().filter(judged).filter_map(Row::position).collect();
+        let shares: Vec<f64> =
+            of_table.iter().copied().filter(judged).filter_map(Row::position).collect();
         if !shares.is_empty() {
             let grade = Grade::of(shares.iter().sum::<f64>() / shares.len() as f64);
             grades.insert(table, grade);
@@ -142,13 +147,19 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
         *effects == Grade::Right && grades.values().all(|grade| *grade >= Grade::Most)
     });
     let fell_short = holds == Some(false) || grades.values().any(|g| *g < Grade::Most);
-    // What is wrong on purpose has nobody to blame.
     let role = rows.first().map_or(Role::Method, |r| r.role);
-    let blame = if fell_short && role != Role::Control { blame(rows, &grades) } else { None };
+    let blame = match role {
+        // What is wrong on purpose is blamed by the trial alone: that is what it controls.
+        Role::Control => rows.iter().find_map(|r| r.blame.clone()),
+        _ if fell_short => blame(rows, &grades),
+        _ => None,
+    };
 
     let subject = subject(organism, method, tier, several, rows);
     let lead = match holds {
-        Some(false) if rows.iter().any(|r| r.role == Role::Control) => "fails, as it must: ".to_owned(),
+        Some(false) if rows.iter().any(|r| r.role == Role::Control) => {
+            "fails, as it must: ".to_owned()
+        }
         Some(true) => {
             let (right, of) = seeds_that_hold(rows);
             if of > 1 { format!("holds on {right} of {of} seeds: ") } else { "holds: ".to_owned() }
@@ -165,7 +176,16 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
     if rows.iter().any(|r| r.source == Source::ReverseEngineered) {
         text.push_str(" (the truth is itself a claim)");
     }
-    Verdict { organism: organism.to_owned(), method: method.to_owned(), role, tier, grades, holds, blame, text }
+    Verdict {
+        organism: organism.to_owned(),
+        method: method.to_owned(),
+        role,
+        tier,
+        grades,
+        holds,
+        blame,
+        text,
+    }
 }
 
 /// What to say about a table whose score has no place between a null and an oracle.
@@ -213,6 +233,9 @@ fn seeds_that_hold(rows: &[&Row]) -> (usize, usize) {
             shares.entry(seed).or_default().push(share);
         }
     }
-    let right = shares.values().filter(|s| Grade::of(s.iter().sum::<f64>() / s.len() as f64) == Grade::Right).count();
+    let right = shares
+        .values()
+        .filter(|s| Grade::of(s.iter().sum::<f64>() / s.len() as f64) == Grade::Right)
+        .count();
     (right, shares.len())
 }

@@ -80,10 +80,12 @@ pub(super) fn mismatch(value: &Value, default: &Value) -> Option<String> {
     let fits = match (value, default) {
         (_, Value::Null) => true,
         (Value::Number(n), Value::Number(d)) => d.is_f64() || !n.is_f64(),
-        (Value::Array(items), Value::Array(defaults)) => {
-            defaults.first().is_none_or(|first| items.iter().all(|item| mismatch(item, first).is_none()))
-        }
-        (Value::Object(_), Value::Object(_)) | (Value::Bool(_), Value::Bool(_)) | (Value::String(_), Value::String(_)) => true,
+        (Value::Array(items), Value::Array(defaults)) => defaults
+            .first()
+            .is_none_or(|first| items.iter().all(|item| mismatch(item, first).is_none())),
+        (Value::Object(_), Value::Object(_))
+        | (Value::Bool(_), Value::Bool(_))
+        | (Value::String(_), Value::String(_)) => true,
         _ => false,
     };
     (!fits).then(|| format!("{}, as its default {default}", kind_of(default)))
@@ -112,7 +114,8 @@ mod tests {
 
     #[test]
     fn filling_keeps_what_is_set_and_takes_the_default_for_the_rest() {
-        let info = EntryInfo::new("adamw", "organism", &[("lr", json!(0.001)), ("steps", json!(100))]);
+        let info =
+            EntryInfo::new("adamw", "organism", &[("lr", json!(0.001)), ("steps", json!(100))]);
         let set = Parameters::from([("lr".to_owned(), json!(1))]);
         let all = info.fill(&set);
         assert_eq!(crate::canonical::of(&all).unwrap(), r#"{"lr":1.0,"steps":100}"#);

@@ -24,7 +24,8 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
         let at = e.span().map_or(0, |span| span.start);
         reader.error(at, PlanProblem::Syntax(e.message().trim_end().to_owned()), None)
     })?;
-    let root = Section { reader: &reader, table: document.get_ref(), at: 0, place: "the plan".into() };
+    let root =
+        Section { reader: &reader, table: document.get_ref(), at: 0, place: "the plan".into() };
     root.only(&["name", "organism", "method", "metric"])?;
 
     let name = root.text("name")?.ok_or_else(|| root.missing("name"))?;
@@ -41,10 +42,16 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
     for section in &organisms {
         section.only(&["name", "seeds", "set"])?;
         let name = section.name()?;
-        let info = section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
+        let info =
+            section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
         let set = section.parameters(&name, info)?;
         seen.once(section, &format!("organism `{name}`"), &[&name], info, &set)?;
-        plan.organisms.push(OrganismEntry { label: name.clone(), name, seeds: section.seeds()?, set });
+        plan.organisms.push(OrganismEntry {
+            label: name.clone(),
+            name,
+            seeds: section.seeds()?,
+            set,
+        });
     }
     label(&mut plan.organisms, |o| (o.name.clone(), o.set.clone()), |o, label| o.label = label);
 
@@ -54,16 +61,28 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
         let steps = ["decompose", "describe"];
         if !steps.contains(&step.as_str()) {
             let problem = PlanProblem::UnknownName { noun: "step".into(), name: step.clone() };
-            return Err(reader.error(section.place_of("step"), problem, suggest(&step, steps.into_iter())));
+            return Err(reader.error(
+                section.place_of("step"),
+                problem,
+                suggest(&step, steps.into_iter()),
+            ));
         }
         let name = section.name()?;
         let noun = format!("{step} method");
-        let info = section.known(&noun, &name, catalog.map(|c| c.methods.as_slice()), |i| i.step == step)?;
+        let info = section
+            .known(&noun, &name, catalog.map(|c| c.methods.as_slice()), |i| i.step == step)?;
         let set = section.parameters(&name, info)?;
         let organisms = section.organisms(&plan.organisms)?;
         let filter = canonical::of_value(&organisms.clone().into());
         seen.once(section, &format!("method `{name}`"), &[&step, &name, &filter], info, &set)?;
-        plan.methods.push(MethodEntry { label: name.clone(), step, name, seeds: section.seeds()?, set, organisms });
+        plan.methods.push(MethodEntry {
+            label: name.clone(),
+            step,
+            name,
+            seeds: section.seeds()?,
+            set,
+            organisms,
+        });
     }
     label(
         &mut plan.methods,
@@ -82,7 +101,11 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
 }
 
 /// Entries whose name stands more than once carry their parameters in their label.
-fn label<T>(entries: &mut [T], identity: impl Fn(&T) -> (String, Parameters), set_label: impl Fn(&mut T, String)) {
+fn label<T>(
+    entries: &mut [T],
+    identity: impl Fn(&T) -> (String, Parameters),
+    set_label: impl Fn(&mut T, String),
+) {
     let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, set) in entries.iter().map(&identity) {
         sets.entry(name).or_default().push(format!("{set:?}"));
@@ -92,7 +115,10 @@ fn label<T>(entries: &mut [T], identity: impl Fn(&T) -> (String, Parameters), se
         let variants = &sets[&name];
         let parts: Vec<String> = set.iter().map(|(k, v)| format!("{k}={}", plain(v))).collect();
         let sweep = variants.iter().any(|v| *v != variants[0]);
-        set_label(entry, if sweep && !parts.is_empty() { format!("{name}[{}]", parts.join(",")) } else { name });
+        set_label(
+            entry,
+            if sweep && !parts.is_empty() { format!("{name}[{}]", parts.join(",")) } else { name },
+        );
     }
 }
 
@@ -116,7 +142,12 @@ impl Seen {
         // With defaults filled in: setting a parameter to its default is the same entry.
         let all = info.map_or_else(|| set.clone(), |info| info.fill(set));
         let parameters: Value = all.into_iter().collect::<serde_json::Map<_, _>>().into();
-        let identity = format!("{} {} {}", section.place, identity.join(" "), canonical::of_value(&parameters));
+        let identity = format!(
+            "{} {} {}",
+            section.place,
+            identity.join(" "),
+            canonical::of_value(&parameters)
+        );
         let line = section.reader.line(section.at);
         match self.0.insert(identity, line) {
             None => Ok(()),
@@ -140,7 +171,12 @@ impl Reader<'_> {
     }
 
     fn error(&self, at: usize, problem: PlanProblem, hint: Option<String>) -> PlanError {
-        PlanError { file: self.file.to_owned(), line: self.line(at), problem: Box::new(problem), hint }
+        PlanError {
+            file: self.file.to_owned(),
+            line: self.line(at),
+            problem: Box::new(problem),
+            hint,
+        }
     }
 }
 
@@ -178,7 +214,8 @@ impl<'a> Section<'a> {
 
     fn wrong(&self, key: &str, wanted: &str, value: &Spanned<DeValue>) -> PlanError {
         let found = found(value.get_ref());
-        let problem = PlanProblem::WrongType { key: key.to_owned(), wanted: wanted.to_owned(), found };
+        let problem =
+            PlanProblem::WrongType { key: key.to_owned(), wanted: wanted.to_owned(), found };
         self.reader.error(value.span().start, problem, None)
     }
 
@@ -219,7 +256,12 @@ impl<'a> Section<'a> {
         let items = value.get_ref().as_array().ok_or_else(|| self.wrong(key, &wanted, value))?;
         let place = format!("[[{key}]]");
         let section = |item: &'a Spanned<DeValue<'a>>| match item.get_ref().as_table() {
-            Some(table) => Ok(Section { reader: self.reader, table, at: item.span().start, place: place.clone() }),
+            Some(table) => Ok(Section {
+                reader: self.reader,
+                table,
+                at: item.span().start,
+                place: place.clone(),
+            }),
             None => Err(self.wrong(key, &wanted, item)),
         };
         items.iter().map(section).collect()
@@ -273,10 +315,12 @@ impl<'a> Section<'a> {
     fn organisms(&self, known: &[OrganismEntry]) -> Result<Option<Vec<String>>, PlanError> {
         let Some(value) = self.table.get("organisms") else { return Ok(None) };
         let wanted = "a list of names of organisms";
-        let items = value.get_ref().as_array().ok_or_else(|| self.wrong("organisms", wanted, value))?;
+        let items =
+            value.get_ref().as_array().ok_or_else(|| self.wrong("organisms", wanted, value))?;
         let mut names: Vec<String> = Vec::new();
         for item in items.iter() {
-            let name = item.get_ref().as_str().ok_or_else(|| self.wrong("organisms", wanted, item))?;
+            let name =
+                item.get_ref().as_str().ok_or_else(|| self.wrong("organisms", wanted, item))?;
             if !known.iter().any(|o| o.name == name || o.label == name) {
                 let hint = suggest(name, known.iter().map(|o| o.label.as_str()));
                 let problem = PlanProblem::NotInPlan(name.to_owned());
@@ -305,7 +349,8 @@ fn json(value: &DeValue) -> Result<Value, &'static str> {
         DeValue::String(text) => Value::from(text.as_ref()),
         DeValue::Boolean(b) => Value::from(*b),
         DeValue::Integer(i) => {
-            let n = i128::from_str_radix(i.as_str(), i.radix()).map_err(|_| "a number below 2^64")?;
+            let n =
+                i128::from_str_radix(i.as_str(), i.radix()).map_err(|_| "a number below 2^64")?;
             match (u64::try_from(n), i64::try_from(n)) {
                 (Ok(n), _) => Value::from(n),
                 (_, Ok(n)) => Value::from(n),
@@ -318,7 +363,9 @@ fn json(value: &DeValue) -> Result<Value, &'static str> {
             Value::Number(x)
         }
         DeValue::Datetime(_) => return Err("a text, a number, true or false, or a list"),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect::<Result<_, _>>()?,
+        DeValue::Array(items) => {
+            items.iter().map(|item| json(item.get_ref())).collect::<Result<_, _>>()?
+        }
         DeValue::Table(table) => {
             let item = |(k, v): (&Spanned<_>, &Spanned<DeValue>)| {
                 let key: &std::borrow::Cow<str> = k.get_ref();

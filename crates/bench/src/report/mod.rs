@@ -38,8 +38,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 pub use figure::{
-    BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure, Heatmap, Level,
-    LineChart, Series, Vector,
+    BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure,
+    Heatmap, Level, LineChart, Series, Vector,
 };
 
 use crate::board::{Board, Role, Table, Verdict};
@@ -130,7 +130,10 @@ impl ReportData {
             if lines.is_empty() {
                 continue;
             }
-            let _ = write!(text, "<section class=\"fault\" role=\"alert\">\n<h2>{heading}</h2>\n<p>{words}</p>\n<ul>\n");
+            let _ = write!(
+                text,
+                "<section class=\"fault\" role=\"alert\">\n<h2>{heading}</h2>\n<p>{words}</p>\n<ul>\n"
+            );
             for line in lines {
                 let _ = writeln!(text, "<li>{}</li>", escape(line));
             }

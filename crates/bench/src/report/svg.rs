@@ -94,7 +94,11 @@ fn straight_range(low: f64, high: f64) -> (f64, f64, Vec<f64>) {
     let (low, high) = if high > low { (low, high) } else { (low - 0.5, high + 0.5) };
     let rough = (high - low) / 4.0;
     let decade = powi64(10.0, log10_64(rough).floor() as i32);
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|m| m * decade).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+        .into_iter()
+        .map(|m| m * decade)
+        .find(|s| *s >= rough * 0.999)
+        .unwrap_or(rough);
     let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
     // Through a count, so that ticks are multiples and not sums of rounding.
     let count = (last - first).clamp(1.0, 20.0) as usize;
@@ -139,7 +143,13 @@ mod tests {
 
     #[test]
     fn an_axis_of_nothing_or_of_one_value_or_of_nonsense_is_still_an_axis() {
-        for values in [vec![], vec![3.0], vec![f64::NAN, f64::INFINITY], vec![0.0, 1e-300], vec![-1e300, 1e300]] {
+        for values in [
+            vec![],
+            vec![3.0],
+            vec![f64::NAN, f64::INFINITY],
+            vec![0.0, 1e-300],
+            vec![-1e300, 1e300],
+        ] {
             for log in [false, true] {
                 let axis = Axis::new(values.iter().copied(), log, 0.0, 1.0);
                 assert!(!axis.ticks.is_empty(), "{values:?}");

@@ -11,13 +11,15 @@ const BAR: [f64; 2] = [190.0, 26.0];
 const SHOWN: [f64; 2] = [-0.25, 1.1];
 
 pub(super) fn section(board: &Board, table: Table) -> String {
-    let rows: Vec<&Row> = board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
+    let rows: Vec<&Row> =
+        board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
     let mut text = format!("<section>\n<h2>{}</h2>\n", table.question());
     if rows.is_empty() {
         text.push_str("<p class=\"note\">No method of this run claims it.</p>\n</section>\n");
         return text;
     }
-    let mut metrics: Vec<(bool, &str)> = rows.iter().map(|r| (!r.primary, r.metric.as_str())).collect();
+    let mut metrics: Vec<(bool, &str)> =
+        rows.iter().map(|r| (!r.primary, r.metric.as_str())).collect();
     metrics.sort_unstable();
     metrics.dedup_by_key(|m| m.1);
     for (_, metric) in metrics {
@@ -30,7 +32,8 @@ pub(super) fn section(board: &Board, table: Table) -> String {
 
 fn grid(metric: &str, rows: &[&Row]) -> String {
     let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
-    let unit = unit.map(|u| format!(" <span class=\"unit\">{}</span>", escape(u))).unwrap_or_default();
+    let unit =
+        unit.map(|u| format!(" <span class=\"unit\">{}</span>", escape(u))).unwrap_or_default();
     let mut text = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n\
          <caption>{0}{unit}</caption>\n<colgroup><col class=\"organism\"><col class=\"method\"><col class=\"bar\">\
@@ -51,21 +54,33 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
 
 fn line(row: &Row, first: bool) -> String {
     let organism = if first { escape(&row.organism) } else { String::new() };
-    let tier = if row.tier == Tier::None { String::new() } else { format!(" <span class=\"tier\">{}</span>", row.tier.name()) };
+    let tier = if row.tier == Tier::None {
+        String::new()
+    } else {
+        format!(" <span class=\"tier\">{}</span>", row.tier.name())
+    };
     let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
     let interval = row.interval.zip(row.score).map(|([low, high], score)| {
         format!("<span class=\"pm\"> ± {}</span>", number((high - score).max(score - low)))
     });
     let rank = row.rank.map(|rank| format!("<b class=\"rank\">{rank}</b> ")).unwrap_or_default();
-    let words = [row.reason.as_deref().map(str::to_owned), row.blame.as_deref().map(|b| format!("blame: {b}"))];
+    let words = [
+        row.reason.as_deref().map(str::to_owned),
+        row.blame.as_deref().map(|b| format!("blame: {b}")),
+    ];
     let words: Vec<String> = words.into_iter().flatten().map(|w| escape(&w)).collect();
-    let words = if words.is_empty() { String::new() } else { format!("<small>{}</small>", words.join("; ")) };
+    let words = if words.is_empty() {
+        String::new()
+    } else {
+        format!("<small>{}</small>", words.join("; "))
+    };
     let class = match row.status {
         Status::Ranked | Status::NoTruth => "good",
         Status::Invalid | Status::BelowNull | Status::Uncontrolled => "bad",
         _ => "plain",
     };
-    let oracle_kind = row.oracle.map(|_| format!(" title=\"{}\"", row.oracle_kind.name())).unwrap_or_default();
+    let oracle_kind =
+        row.oracle.map(|_| format!(" title=\"{}\"", row.oracle_kind.name())).unwrap_or_default();
     format!(
         "<tr{}><th scope=\"row\">{organism}</th><td>{}{tier}</td><td class=\"bar\">{}</td><td class=\"n\">{}{}</td>\
          <td class=\"n\">{}</td><td class=\"n\"{oracle_kind}>{}</td><td class=\"n\">{}</td>\
@@ -108,7 +123,12 @@ fn bar(row: &Row) -> String {
         100.0 * mean,
         100.0 * mean
     );
-    let _ = write!(text, "<line class=\"track\" x1=\"{}\" x2=\"{}\" y1=\"{middle}\" y2=\"{middle}\"/>", at(null), at(oracle));
+    let _ = write!(
+        text,
+        "<line class=\"track\" x1=\"{}\" x2=\"{}\" y1=\"{middle}\" y2=\"{middle}\"/>",
+        at(null),
+        at(oracle)
+    );
     let (left, right) = (null.min(place(mean)), null.max(place(mean)));
     let class = if mean < 0.0 { "fill below" } else { "fill" };
     let _ = write!(
@@ -119,13 +139,23 @@ fn bar(row: &Row) -> String {
         at((right - left).max(0.5))
     );
     for end in [null, oracle] {
-        let _ = write!(text, "<line class=\"end\" x1=\"{0}\" x2=\"{0}\" y1=\"4\" y2=\"{1}\"/>", at(end), at(height - 4.0));
+        let _ = write!(
+            text,
+            "<line class=\"end\" x1=\"{0}\" x2=\"{0}\" y1=\"4\" y2=\"{1}\"/>",
+            at(end),
+            at(height - 4.0)
+        );
     }
     for (seed, share) in seeds.iter().enumerate() {
         // A little apart, so that equal seeds are seen to be several.
         let shift = if seeds.len() > 1 { (seed % 3) as f64 * 2.0 - 2.0 } else { 0.0 };
         let class = if (SHOWN[0]..=SHOWN[1]).contains(share) { "dot" } else { "dot outside" };
-        let _ = write!(text, "<circle class=\"{class}\" cx=\"{}\" cy=\"{}\" r=\"2.6\"/>", at(place(*share)), at(middle + shift));
+        let _ = write!(
+            text,
+            "<circle class=\"{class}\" cx=\"{}\" cy=\"{}\" r=\"2.6\"/>",
+            at(place(*share)),
+            at(middle + shift)
+        );
     }
     text.push_str("</svg>");
     text

@@ -20,7 +20,8 @@ pub fn auroc(scores: &[f64], positive: &[bool]) -> Option<f64> {
         return None;
     }
     // Shared ranks are halves: sums of them are exact far beyond any list that fits in memory.
-    let sum: f64 = ranks(scores).iter().zip(positive).filter(|(_, p)| **p).map(|(rank, _)| rank).sum();
+    let sum: f64 =
+        ranks(scores).iter().zip(positive).filter(|(_, p)| **p).map(|(rank, _)| rank).sum();
     let least = (n_positive * (n_positive + 1)) as f64 / 2.0;
     Some((sum - least) / (n_positive as f64 * n_negative as f64))
 }

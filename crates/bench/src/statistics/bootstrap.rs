@@ -40,7 +40,8 @@ pub fn bca_interval(values: &[f64], confidence: f64) -> Option<[f64; 2]> {
     }
     let jackknife: Vec<f64> = (0..values.len())
         .map(|left_out| {
-            let rest: f64 = values.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, v)| v).sum();
+            let rest: f64 =
+                values.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, v)| v).sum();
             rest / (values.len() - 1) as f64
         })
         .collect();
@@ -50,7 +51,12 @@ pub fn bca_interval(values: &[f64], confidence: f64) -> Option<[f64; 2]> {
 
 /// The BCa interval of any statistic, from its resampled values, its value on the sample and its
 /// jackknife values. `None` of no resamples or if all of them lie on one side.
-pub fn bca_from(resampled: &[f64], theta: f64, jackknife: &[f64], confidence: f64) -> Option<[f64; 2]> {
+pub fn bca_from(
+    resampled: &[f64],
+    theta: f64,
+    jackknife: &[f64],
+    confidence: f64,
+) -> Option<[f64; 2]> {
     if resampled.is_empty() {
         return None;
     }

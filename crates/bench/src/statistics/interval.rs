@@ -95,5 +95,8 @@ pub fn paired_difference(a: &[f64], b: &[f64], confidence: f64) -> Option<Differ
         return None;
     }
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    Some(Difference { mean: mean(&differences)?, interval: mean_interval(&differences, confidence) })
+    Some(Difference {
+        mean: mean(&differences)?,
+        interval: mean_interval(&differences, confidence),
+    })
 }

@@ -31,6 +31,7 @@ pub fn bootstrap_jaccard<T: Ord>(
         let indices: Vec<usize> = (0..n).map(|_| draw.below(n as u64) as usize).collect();
         find(&indices)
     };
-    let overlaps: Vec<f64> = (0..pairs).map(|pair| jaccard(&sample(2 * pair), &sample(2 * pair + 1))).collect();
+    let overlaps: Vec<f64> =
+        (0..pairs).map(|pair| jaccard(&sample(2 * pair), &sample(2 * pair + 1))).collect();
     mean(&overlaps)
 }

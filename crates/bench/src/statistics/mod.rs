@@ -31,7 +31,9 @@ mod student;
 
 pub use auroc::auroc;
 pub use bootstrap::{RESAMPLES, bca_from, bca_interval, bootstrap_means};
-pub use interval::{Difference, mean, mean_interval, paired_difference, standard_deviation, t_interval, wilson};
+pub use interval::{
+    Difference, mean, mean_interval, paired_difference, standard_deviation, t_interval, wilson,
+};
 pub use jaccard::{bootstrap_jaccard, jaccard};
 pub use multiple::{benjamini_hochberg, holm};
 pub use normal::{normal_cdf, normal_quantile};

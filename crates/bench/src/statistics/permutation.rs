@@ -29,10 +29,16 @@ pub fn permutation_paired(differences: &[f64]) -> Option<f64> {
         return None;
     }
     let flipped = |is_negative: &dyn Fn(usize) -> bool| {
-        differences.iter().enumerate().map(|(i, d)| if is_negative(i) { -d } else { *d }).sum::<f64>()
+        differences
+            .iter()
+            .enumerate()
+            .map(|(i, d)| if is_negative(i) { -d } else { *d })
+            .sum::<f64>()
     };
     if n <= MOST_LISTED.trailing_zeros() as usize {
-        let extreme = (0..1u64 << n).filter(|mask| as_extreme(flipped(&|i| mask >> i & 1 == 1), observed)).count();
+        let extreme = (0..1u64 << n)
+            .filter(|mask| as_extreme(flipped(&|i| mask >> i & 1 == 1), observed))
+            .count();
         return Some(extreme as f64 / (1u64 << n) as f64);
     }
     let stream = Stream::new(0, "statistics/permutation-paired");
@@ -61,7 +67,9 @@ pub fn permutation_independent(a: &[f64], b: &[f64]) -> Option<f64> {
             extreme += u64::from(as_extreme(statistic(sum), observed));
             count += 1;
             // The next subset in lexicographic order.
-            let Some(i) = (0..chosen.len()).rev().find(|i| chosen[*i] < pool.len() - chosen.len() + i) else {
+            let Some(i) =
+                (0..chosen.len()).rev().find(|i| chosen[*i] < pool.len() - chosen.len() + i)
+            else {
                 return Some(extreme as f64 / count as f64);
             };
             chosen[i] += 1;
@@ -73,7 +81,8 @@ pub fn permutation_independent(a: &[f64], b: &[f64]) -> Option<f64> {
     let stream = Stream::new(0, "statistics/permutation-independent");
     let mut extreme = 0;
     for t in 0..DRAWS {
-        let sum: f64 = stream.block(t).choose(pool.len(), a.len()).into_iter().map(|i| pool[i]).sum();
+        let sum: f64 =
+            stream.block(t).choose(pool.len(), a.len()).into_iter().map(|i| pool[i]).sum();
         extreme += u64::from(as_extreme(statistic(sum), observed));
     }
     Some((1 + extreme) as f64 / (1 + DRAWS) as f64)

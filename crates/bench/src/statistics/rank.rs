@@ -13,7 +13,11 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut first = 0;
     while first < order.len() {
         // `==` and not `total_cmp`: 0 and -0 are a tie.
-        let run = order[first..].iter().take_while(|i| values[**i] == values[order[first]]).count().max(1);
+        let run = order[first..]
+            .iter()
+            .take_while(|i| values[**i] == values[order[first]])
+            .count()
+            .max(1);
         let shared = (2 * first + run + 1) as f64 / 2.0;
         for i in &order[first..first + run] {
             ranks[*i] = shared;
@@ -31,7 +35,9 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
     }
     let middle = (x.len() + 1) as f64 / 2.0;
     let (a, b) = (ranks(x), ranks(y));
-    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum::<f64>();
+    let product = |a: &[f64], b: &[f64]| {
+        a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum::<f64>()
+    };
     let norm = product(&a, &a) * product(&b, &b);
     (norm > 0.0).then(|| (product(&a, &b) / norm.sqrt()).clamp(-1.0, 1.0))
 }

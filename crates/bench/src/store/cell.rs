@@ -56,8 +56,13 @@ impl Cell {
     /// As [`Cell::read`], and if the file is not of this form.
     pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         let bytes = self.read(name)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| damaged(&self.folder, &self.path(name), &format!("does not have the expected form: {e}")))
+        serde_json::from_slice(&bytes).map_err(|e| {
+            damaged(
+                &self.folder,
+                &self.path(name),
+                &format!("does not have the expected form: {e}"),
+            )
+        })
     }
 
     /// Reads a cell and checks all of it.
@@ -65,7 +70,8 @@ impl Cell {
         let path = folder.join(CELL_JSON);
         let bad = |what: &str| damaged(folder, &path, what);
         let bytes = fs::read(&path).map_err(|e| missing(folder, &path, e))?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|e| bad(&format!("is not JSON: {e}")))?;
+        let value: Value =
+            serde_json::from_slice(&bytes).map_err(|e| bad(&format!("is not JSON: {e}")))?;
         let schema = value["schema"].as_u64().ok_or_else(|| bad("has no schema"))?;
         if schema != u64::from(SCHEMA) {
             return Err(StoreError::Schema { file: path.clone(), found: schema, known: SCHEMA });
@@ -73,12 +79,13 @@ impl Cell {
         if format!("{}\n", canonical::of_value(&value)).as_bytes() != bytes {
             return Err(bad("was changed: it is not as it was written"));
         }
-        let spec: CellSpec = serde_json::from_value(value["spec"].clone()).map_err(|e| bad(&format!("has no spec: {e}")))?;
+        let spec: CellSpec = serde_json::from_value(value["spec"].clone())
+            .map_err(|e| bad(&format!("has no spec: {e}")))?;
         if value["key"].as_str() != Some(key.as_str()) || spec.key() != *key {
             return Err(bad("was changed: what it describes has another key"));
         }
-        let files: BTreeMap<String, String> =
-            serde_json::from_value(value["files"].clone()).map_err(|e| bad(&format!("has no list of files: {e}")))?;
+        let files: BTreeMap<String, String> = serde_json::from_value(value["files"].clone())
+            .map_err(|e| bad(&format!("has no list of files: {e}")))?;
         for (name, hash) in &files {
             let plain = name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
             if !plain || name.contains('\\') {
@@ -96,7 +103,8 @@ impl Cell {
         let mut files = BTreeMap::new();
         hash_folder(folder, "", &mut files)?;
         let key = spec.key();
-        let cell_json = json!({ "schema": SCHEMA, "key": key, "spec": spec.to_value(), "files": files });
+        let cell_json =
+            json!({ "schema": SCHEMA, "key": key, "spec": spec.to_value(), "files": files });
         let path = folder.join(CELL_JSON);
         write_synced(&path, format!("{}\n", canonical::of_value(&cell_json)).as_bytes())
             .map_err(|e| StoreError::io("write", &path, e))?;
@@ -105,12 +113,18 @@ impl Cell {
     }
 }
 
-fn hash_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> Result<(), StoreError> {
+fn hash_folder(
+    folder: &Path,
+    prefix: &str,
+    files: &mut BTreeMap<String, String>,
+) -> Result<(), StoreError> {
     let entries = fs::read_dir(folder).map_err(|e| StoreError::io("list", folder, e))?;
     for entry in entries {
         let entry = entry.map_err(|e| StoreError::io("list", folder, e))?;
         let path = entry.path();
-        let refuse = |why: &str| StoreError::io("keep", &path, io::Error::new(io::ErrorKind::InvalidInput, why));
+        let refuse = |why: &str| {
+            StoreError::io("keep", &path, io::Error::new(io::ErrorKind::InvalidInput, why))
+        };
         let file_name = entry.file_name();
         let name = file_name.to_str().ok_or_else(|| refuse("its name is not UTF-8"))?;
         let name = format!("{prefix}{name}");
@@ -124,7 +138,8 @@ fn hash_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>
             }
             let bytes = fs::read(&path).map_err(|e| StoreError::io("read", &path, e))?;
             files.insert(name, blake3::hash(&bytes).to_hex().to_string());
-            let synced = fs::File::options().write(true).open(&path).and_then(|file| file.sync_all());
+            let synced =
+                fs::File::options().write(true).open(&path).and_then(|file| file.sync_all());
             synced.map_err(|e| StoreError::io("write", &path, e))?;
         } else {
             return Err(refuse("it is neither a file nor a folder"));
@@ -138,7 +153,11 @@ fn check(folder: &Path, file: &Path, bytes: &[u8], hash: &str) -> Result<(), Sto
     if found.as_str() == hash {
         return Ok(());
     }
-    let what = format!("was changed: its blake3 is {}.. and should be {}..", &found[..12], hash.get(..12).unwrap_or(hash));
+    let what = format!(
+        "was changed: its blake3 is {}.. and should be {}..",
+        &found[..12],
+        hash.get(..12).unwrap_or(hash)
+    );
     Err(damaged(folder, file, &what))
 }
 
@@ -150,5 +169,9 @@ fn missing(folder: &Path, file: &Path, e: io::Error) -> StoreError {
 }
 
 fn damaged(folder: &Path, file: &Path, what: &str) -> StoreError {
-    StoreError::Damaged { file: file.to_path_buf(), what: what.to_owned(), folder: folder.to_path_buf() }
+    StoreError::Damaged {
+        file: file.to_path_buf(),
+        what: what.to_owned(),
+        folder: folder.to_path_buf(),
+    }
 }

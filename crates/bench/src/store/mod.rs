@@ -107,7 +107,9 @@ impl Store {
     /// Makes the run one of this plan, or checks that it is.
     fn claim(&self, plan: &Plan) -> Result<(), StoreError> {
         let path = self.root.join("plan.toml");
-        let same = |text: &str| Plan::parse_form(text, "plan.toml").is_ok_and(|p| p.canonical() == plan.canonical());
+        let same = |text: &str| {
+            Plan::parse_form(text, "plan.toml").is_ok_and(|p| p.canonical() == plan.canonical())
+        };
         let other = || StoreError::OtherPlan { root: self.root.clone() };
         match fs::read_to_string(&path) {
             Ok(text) if same(&text) => return Ok(()),
@@ -219,7 +221,9 @@ impl Store {
         let differs = |name: &&String| there.files.get(*name) != new.files.get(*name);
         let names = there.files.keys().chain(new.files.keys());
         let file = names.filter(differs).min().cloned().unwrap_or_default();
-        let hash = |cell: &Cell| cell.files.get(&file).map_or_else(|| "absent".to_owned(), |h| h[..12].to_owned());
+        let hash = |cell: &Cell| {
+            cell.files.get(&file).map_or_else(|| "absent".to_owned(), |h| h[..12].to_owned())
+        };
         let broken = self.root.join("broken");
         let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or("0");
         let id = self.session.as_ref().map_or("view", Session::id);

@@ -61,9 +61,19 @@ impl Session {
                     return Err(StoreError::io("create", &ledger_path, e));
                 }
             };
-            return Ok(Self { id, temporary, counter: AtomicU64::new(0), ledger_path, ledger, _lock: lock });
+            return Ok(Self {
+                id,
+                temporary,
+                counter: AtomicU64::new(0),
+                ledger_path,
+                ledger,
+                _lock: lock,
+            });
         }
-        let busy = io::Error::new(io::ErrorKind::ResourceBusy, "other processes keep removing its temporary folder");
+        let busy = io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "other processes keep removing its temporary folder",
+        );
         Err(StoreError::io("work in", root, busy))
     }
 

@@ -30,12 +30,7 @@ pub(super) fn predict(
     for &e in &kept {
         table.index(e)?;
     }
-    let cut: Vec<Edge> = table
-        .edges
-        .iter()
-        .copied()
-        .filter(|e| !kept.contains(e))
-        .collect();
+    let cut: Vec<Edge> = table.edges.iter().copied().filter(|e| !kept.contains(e)).collect();
     let cut_senders: BTreeSet<Sender> = cut.iter().map(|e| e.from).collect();
     let mut patched = vec![];
     let mut at = vec![];
@@ -68,10 +63,7 @@ pub(super) fn predict(
         if !cut.is_empty() {
             interventions.push(Intervention::edges(cut.clone(), reference));
         }
-        patched.push(Row {
-            input: row.input,
-            interventions,
-        });
+        patched.push(Row { input: row.input, interventions });
         at.push(i);
     }
     for (i, y) in at.into_iter().zip(run(runner, scene, &patched)?) {
@@ -86,9 +78,7 @@ pub(super) fn predict_whole(scene: &Scene, rows: &[Row]) -> Result<Vec<Predictio
 
 fn run(runner: &Runner, scene: &Scene, rows: &[Row]) -> Result<Vec<Prediction>, Error> {
     if runner.inputs() != scene.inputs {
-        return Err(Error::Scene(
-            "the network runs on other inputs than the scene's".into(),
-        ));
+        return Err(Error::Scene("the network runs on other inputs than the scene's".into()));
     }
     let pos = scene.inputs.pos().max(1);
     let take = |y: Vec<f32>| {
@@ -96,13 +86,11 @@ fn run(runner: &Runner, scene: &Scene, rows: &[Row]) -> Result<Vec<Prediction>, 
         let mut out = vec![];
         for &p in &scene.reads.positions {
             for &c in &scene.reads.columns {
-                let x = (p < pos && c < columns)
-                    .then(|| y[p * columns + c])
-                    .ok_or_else(|| {
-                        Error::Scene(format!(
-                            "position {p}, column {c} of an output [{pos}, {columns}]"
-                        ))
-                    })?;
+                let x = (p < pos && c < columns).then(|| y[p * columns + c]).ok_or_else(|| {
+                    Error::Scene(format!(
+                        "position {p}, column {c} of an output [{pos}, {columns}]"
+                    ))
+                })?;
                 out.push(x);
             }
         }

@@ -123,12 +123,8 @@ impl<'a> Executor<'a> {
             Ok(o) => o,
             Err(why) => return Ok(Err(why)),
         };
-        let mut state: Vec<[Phasor; 2]> = self
-            .body
-            .terms
-            .iter()
-            .map(|t| own.map(|o| phasor(p, t.frequency, o)))
-            .collect();
+        let mut state: Vec<[Phasor; 2]> =
+            self.body.terms.iter().map(|t| own.map(|o| phasor(p, t.frequency, o))).collect();
         for i in &row.interventions {
             let touched = match closed_target(i) {
                 Ok(s) => s,
@@ -140,11 +136,7 @@ impl<'a> Executor<'a> {
                 let Code::Plane { frequency, .. } = &a.code else {
                     return Err(Error::Body("parts of cosines are planes".into()));
                 };
-                let term = self
-                    .body
-                    .terms
-                    .iter()
-                    .position(|t| t.frequency == *frequency);
+                let term = self.body.terms.iter().position(|t| t.frequency == *frequency);
                 let overlap = self.overlaps.of(self.scene, met, number, a)?.clone();
                 for pos in overlap.positions {
                     let operand = if one_hot(self.scene, p) {
@@ -165,8 +157,7 @@ impl<'a> Executor<'a> {
                     let now = state[term][operand];
                     let source = |input: usize| {
                         Ok::<_, Error>(
-                            self.operands(input)?
-                                .map(|o| phasor(p, *frequency, o[operand])),
+                            self.operands(input)?.map(|o| phasor(p, *frequency, o[operand])),
                         )
                     };
                     let next = match &i.operation {

@@ -5,7 +5,9 @@
 //! values that a program knows: it abstains. At the position of BOS there is no variable, so an
 //! interchange changes nothing there.
 
-use super::{Covers, Cuts, Disjoint, Overlaps, Prediction, Scene, closed_target, cut, set_coordinates};
+use super::{
+    Covers, Cuts, Disjoint, Overlaps, Prediction, Scene, closed_target, cut, set_coordinates,
+};
 use crate::body::Readout;
 use crate::part::Part;
 use crate::rasp::{Interpreter, Override, Overrides, Program, Trace};
@@ -86,10 +88,7 @@ impl<'a> Executor<'a> {
     fn run(&self, input: usize, o: &Overrides) -> Result<Result<Trace, String>, Error> {
         let tokens = self.scene.tokens(input)?;
         let skip = usize::from(self.program.bos).min(tokens.len());
-        Ok(self
-            .interpreter
-            .run(&tokens[skip..], o)
-            .map_err(|e| e.to_string()))
+        Ok(self.interpreter.run(&tokens[skip..], o).map_err(|e| e.to_string()))
     }
 
     fn overrides(&mut self, row: &Row) -> Result<Result<Overrides, String>, Error> {
@@ -199,8 +198,7 @@ impl<'a> Executor<'a> {
                     Some(columns) => columns.iter().position(|&x| x == c),
                     None => Some(c),
                 };
-                i.and_then(|i| code.get(i))
-                    .map_or(0.0, |x| self.readout.scale * x)
+                i.and_then(|i| code.get(i)).map_or(0.0, |x| self.readout.scale * x)
             }));
         }
         Prediction::Output(out)

@@ -11,11 +11,7 @@ use std::f64::consts::TAU;
 
 fn site(name: &str, pos: usize, unit: usize) -> Site {
     let axes = vec![Axis::Batch, Axis::Pos, Axis::Unit];
-    Site {
-        name: name.into(),
-        axes,
-        shape: vec![1, pos, unit],
-    }
+    Site { name: name.into(), axes, shape: vec![1, pos, unit] }
 }
 
 fn row(input: usize, interventions: &[(&str, Operation)]) -> Row {
@@ -23,10 +19,7 @@ fn row(input: usize, interventions: &[(&str, Operation)]) -> Row {
         .iter()
         .map(|(s, o)| Intervention::site(s.parse().unwrap(), o.clone()))
         .collect();
-    Row {
-        input,
-        interventions,
-    }
+    Row { input, interventions }
 }
 
 fn interchange(input: usize) -> Operation {
@@ -50,13 +43,8 @@ struct Hist {
 }
 
 fn hist_explanation() -> Explanation {
-    let counts = Code::OneHot {
-        values: (0..5).map(Value::Int).collect(),
-    };
-    let width = Code::Scalar {
-        scale: 1.0,
-        offset: 0.0,
-    };
+    let counts = Code::OneHot { values: (0..5).map(Value::Int).collect() };
+    let width = Code::Scalar { scale: 1.0, offset: 0.0 };
     Explanation::new(
         "hist",
         vec![
@@ -71,10 +59,7 @@ fn hist_explanation() -> Explanation {
                 width,
             ),
         ],
-        Body::Rasp {
-            program: library::hist(),
-            readout: Readout::new(counts),
-        },
+        Body::Rasp { program: library::hist(), readout: Readout::new(counts) },
     )
 }
 
@@ -90,10 +75,7 @@ impl Hist {
                 site("blocks.0.hook_attn_out", 4, 8),
                 site("blocks.0.hook_mlp_out", 4, 8),
             ],
-            reads: Reads {
-                positions: vec![1, 2, 3],
-                columns: (0..5).collect(),
-            },
+            reads: Reads { positions: vec![1, 2, 3], columns: (0..5).collect() },
         }
     }
 
@@ -143,15 +125,7 @@ fn an_interchange_that_covers_a_variable_sets_it_to_the_sources() {
             ],
         ),
     ]);
-    assert_eq!(
-        p,
-        [
-            counts([2, 3, 2]),
-            counts([3, 3, 3]),
-            counts([2, 1, 3]),
-            counts([3, 1, 1])
-        ]
-    );
+    assert_eq!(p, [counts([2, 3, 2]), counts([3, 3, 3]), counts([2, 1, 3]), counts([3, 1, 1])]);
 }
 
 #[test]
@@ -172,93 +146,44 @@ fn what_cuts_a_place_or_leaves_the_domain_abstains() {
     let h = Hist::new();
     let off = "no value that the program knows";
     for (selector, operation, because) in [
-        (
-            "blocks.0.hook_mlp_out[unit=3]",
-            interchange(1),
-            "touches a part",
-        ),
+        ("blocks.0.hook_mlp_out[unit=3]", interchange(1), "touches a part"),
         ("blocks.0.hook_mlp_out[pos=1]", Operation::Zero, off),
         ("blocks.0.hook_mlp_out[pos=1]", Operation::Mean, off),
-        (
-            "blocks.0.hook_mlp_out[pos=1]",
-            Operation::Add {
-                input: 1,
-                factor: 2.0,
-            },
-            off,
-        ),
+        ("blocks.0.hook_mlp_out[pos=1]", Operation::Add { input: 1, factor: 2.0 }, off),
         ("blocks.0.hook_mlp_out[pos=0]", Operation::Zero, "BOS"),
-        (
-            "blocks.0.hook_mlp_out[pos=1]",
-            Operation::Set { values: vec![0.0] },
-            "codes none",
-        ),
+        ("blocks.0.hook_mlp_out[pos=1]", Operation::Set { values: vec![0.0] }, "codes none"),
     ] {
         abstains(&h.predict(&[row(0, &[(selector, operation)])])[0], because);
     }
     let edges = vec!["embed->logits".parse().unwrap()];
     let edges = Intervention::edges(edges, Operation::Zero);
-    abstains(
-        &h.predict(&[Row {
-            input: 0,
-            interventions: vec![edges],
-        }])[0],
-        "edges",
-    );
+    abstains(&h.predict(&[Row { input: 0, interventions: vec![edges] }])[0], "edges");
     let weight = Intervention::weight("embed.W_E".parse().unwrap(), Operation::Zero);
-    abstains(
-        &h.predict(&[Row {
-            input: 0,
-            interventions: vec![weight],
-        }])[0],
-        "weights",
-    );
+    abstains(&h.predict(&[Row { input: 0, interventions: vec![weight] }])[0], "weights");
 }
 
 #[test]
 fn a_set_gives_the_variable_that_its_coordinates_code() {
     let h = Hist::new();
-    let set = |values: &[f32]| Operation::Set {
-        values: values.to_vec(),
-    };
+    let set = |values: &[f32]| Operation::Set { values: values.to_vec() };
     let three = [0.0, 0.0, 0.0, 1.0, 0.0];
     let whole = [&[9.0, 9.0][..], &three, &[9.0]].concat();
     let both = [three, [0.0, 0.0, 0.0, 0.0, 1.0]].concat();
     let p = h.predict(&[
-        row(
-            0,
-            &[("blocks.0.hook_mlp_out[pos=1,unit=2..7]", set(&three))],
-        ),
+        row(0, &[("blocks.0.hook_mlp_out[pos=1,unit=2..7]", set(&three))]),
         row(0, &[("blocks.0.hook_mlp_out[pos=1]", set(&whole))]),
-        row(
-            0,
-            &[("blocks.0.hook_mlp_out[pos=2..4,unit=2..7]", set(&both))],
-        ),
+        row(0, &[("blocks.0.hook_mlp_out[pos=2..4,unit=2..7]", set(&both))]),
         // A width of 4 is written as 1/5.
         row(0, &[("blocks.0.hook_attn_out[pos=1,unit=0]", set(&[0.2]))]),
     ]);
-    assert_eq!(
-        p,
-        [
-            counts([3, 1, 2]),
-            counts([3, 1, 2]),
-            counts([2, 3, 4]),
-            counts([4, 1, 2])
-        ]
-    );
+    assert_eq!(p, [counts([3, 1, 2]), counts([3, 1, 2]), counts([2, 3, 4]), counts([4, 1, 2])]);
     // The same along a basis: rows in another order, values with them.
     let axis = |u: usize| (0..8).map(|i| f32::from(i == u)).collect::<Vec<f32>>();
     let basis = Selector::site("blocks.0.hook_mlp_out")
         .at_pos(1)
         .in_basis([6, 5, 4, 3, 2].map(axis).to_vec());
     let i = Intervention::site(basis, set(&[0.0, 1.0, 0.0, 0.0, 0.0]));
-    assert_eq!(
-        h.predict(&[Row {
-            input: 0,
-            interventions: vec![i]
-        }])[0],
-        counts([3, 1, 2])
-    );
+    assert_eq!(h.predict(&[Row { input: 0, interventions: vec![i] }])[0], counts([3, 1, 2]));
 }
 
 #[test]
@@ -280,21 +205,12 @@ fn places_that_do_not_exist_are_errors_and_not_predictions() {
 fn a_copy_is_set_for_its_readers_alone() {
     // Both sums read tokens, the second from a later place.
     let h = Hist::new();
-    let read = |f| crate::rasp::Expr::Map {
-        f,
-        x: "tokens".into(),
-    };
+    let read = |f| crate::rasp::Expr::Map { f, x: "tokens".into() };
     let p = Program::new(true)
         .define("early", read(crate::rasp::Lambda::X))
         .define("late", read(crate::rasp::Lambda::X));
-    let code = Code::OneHot {
-        values: h.vocabulary[1..].to_vec(),
-    };
-    let mut part = Part::new(
-        "tokens",
-        "hook_embed[unit=0..3]".parse().unwrap(),
-        code.clone(),
-    );
+    let code = Code::OneHot { values: h.vocabulary[1..].to_vec() };
+    let mut part = Part::new("tokens", "hook_embed[unit=0..3]".parse().unwrap(), code.clone());
     let mut copy = part.alignments[0].clone();
     copy.selector = "blocks.0.hook_attn_out[unit=0..3]".parse().unwrap();
     copy.readers = Some(vec!["late".into()]);
@@ -302,10 +218,7 @@ fn a_copy_is_set_for_its_readers_alone() {
     let e = Explanation::new(
         "copies",
         vec![part],
-        Body::Rasp {
-            program: p,
-            readout: Readout::new(code),
-        },
+        Body::Rasp { program: p, readout: Readout::new(code) },
     );
     e.check().unwrap();
     let after = |place: &str| {
@@ -322,10 +235,7 @@ fn a_copy_is_set_for_its_readers_alone() {
 fn a_snapshot_abstains_on_everything() {
     let h = Hist::new();
     let e = Explanation::new("parts", hist_explanation().parts, Body::Snapshot);
-    abstains(
-        &predict(&e, &h.scene(), &[row(0, &[])]).unwrap()[0],
-        "snapshot",
-    );
+    abstains(&predict(&e, &h.scene(), &[row(0, &[])]).unwrap()[0], "snapshot");
     assert!(!e.body.predicts());
 }
 
@@ -342,54 +252,25 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        let pairs: Vec<Vec<u32>> = (0..P)
-            .flat_map(|a| (0..P).map(move |b| vec![a, b, P]))
-            .collect();
+        let pairs: Vec<Vec<u32>> =
+            (0..P).flat_map(|a| (0..P).map(move |b| vec![a, b, P])).collect();
         let plane = |k: u32, pos: usize, name: &str| {
             let selector = format!("hook_embed[pos={pos},unit={}..{}]", 2 * k, 2 * k + 2);
             let map = [[2.0, 0.0], [0.0, 2.0]];
-            let code = Code::Plane {
-                modulus: P,
-                frequency: k,
-                map,
-                offset: [0.0; 2],
-            };
-            Part::new(
-                format!("cos {k}, sin {k} of {name}"),
-                selector.parse().unwrap(),
-                code,
-            )
+            let code = Code::Plane { modulus: P, frequency: k, map, offset: [0.0; 2] };
+            Part::new(format!("cos {k}, sin {k} of {name}"), selector.parse().unwrap(), code)
         };
-        let parts = vec![
-            plane(2, 0, "a"),
-            plane(2, 1, "b"),
-            plane(5, 0, "a"),
-            plane(5, 1, "b"),
-        ];
-        let term = |frequency, amplitude, phase| Term {
-            frequency,
-            amplitude,
-            phase,
-        };
+        let parts = vec![plane(2, 0, "a"), plane(2, 1, "b"), plane(5, 0, "a"), plane(5, 1, "b")];
+        let term = |frequency, amplitude, phase| Term { frequency, amplitude, phase };
         let terms = vec![term(2, 3.0, 0.0), term(5, 1.5, 0.25)];
-        let body = Body::Cosines(Cosines {
-            modulus: P,
-            operands: [0, 1],
-            terms,
-        });
+        let body = Body::Cosines(Cosines { modulus: P, operands: [0, 1], terms });
         let e = Explanation::new("clock", parts, body);
         e.check().unwrap();
         Self {
             inputs: Inputs::tokens(&pairs).unwrap(),
-            vocabulary: (0..i64::from(P))
-                .map(Value::Int)
-                .chain([Value::token("=")])
-                .collect(),
+            vocabulary: (0..i64::from(P)).map(Value::Int).chain([Value::token("=")]).collect(),
             sites: vec![site("hook_embed", 3, 16)],
-            reads: Reads {
-                positions: vec![2],
-                columns: (0..P as usize).collect(),
-            },
+            reads: Reads { positions: vec![2], columns: (0..P as usize).collect() },
             e,
         }
     }
@@ -404,9 +285,7 @@ impl Clock {
             corrupt: &[],
         };
         let input = (a * P + b) as usize;
-        predict(&self.e, &scene, &[row(input, interventions)])
-            .unwrap()
-            .remove(0)
+        predict(&self.e, &scene, &[row(input, interventions)]).unwrap().remove(0)
     }
 }
 
@@ -416,9 +295,7 @@ fn logits(two: (f64, u32, u32), five: (f64, u32, u32)) -> Vec<f64> {
         let turns = f64::from(k) * (f64::from(a) + f64::from(b) - f64::from(c));
         height * cos64(TAU * turns / f64::from(P) + phase)
     };
-    (0..P)
-        .map(|c| wave(2, two, c, 0.0) + wave(5, five, c, 0.25))
-        .collect()
+    (0..P).map(|c| wave(2, two, c, 0.0) + wave(5, five, c, 0.25)).collect()
 }
 
 fn near(p: &Prediction, wanted: &[f64]) {
@@ -442,30 +319,18 @@ fn an_operand_is_exchanged_for_one_frequency_alone() {
     let source = 8 * P as usize + 11;
     let i = interchange(source);
     let plane_of_a = "hook_embed[pos=0,unit=4..6]";
-    near(
-        &clock.predict(3, 4, &[(plane_of_a, i.clone())]),
-        &logits((3.0, 8, 4), (1.5, 3, 4)),
-    );
+    near(&clock.predict(3, 4, &[(plane_of_a, i.clone())]), &logits((3.0, 8, 4), (1.5, 3, 4)));
     // The whole embedding of a: both.
     near(
         &clock.predict(3, 4, &[("hook_embed[pos=0]", i.clone())]),
         &logits((3.0, 8, 4), (1.5, 8, 4)),
     );
-    near(
-        &clock.predict(3, 4, &[("hook_embed", i.clone())]),
-        &logits((3.0, 8, 11), (1.5, 8, 11)),
-    );
+    near(&clock.predict(3, 4, &[("hook_embed", i.clone())]), &logits((3.0, 8, 11), (1.5, 8, 11)));
     // The position of '=', and units of no frequency.
     for place in ["hook_embed[pos=2]", "hook_embed[unit=0..4]"] {
-        near(
-            &clock.predict(3, 4, &[(place, i.clone())]),
-            &logits((3.0, 3, 4), (1.5, 3, 4)),
-        );
+        near(&clock.predict(3, 4, &[(place, i.clone())]), &logits((3.0, 3, 4), (1.5, 3, 4)));
     }
-    abstains(
-        &clock.predict(3, 4, &[("hook_embed[pos=0,unit=4]", i)]),
-        "touches a part",
-    );
+    abstains(&clock.predict(3, 4, &[("hook_embed[pos=0,unit=4]", i)]), "touches a part");
 }
 
 #[test]
@@ -484,22 +349,14 @@ fn add_is_linear_and_set_takes_coordinates() {
     let input = 8 * P as usize;
     for factor in [-1.0f32, 0.0, 1.0, 2.0] {
         let p = clock.predict(3, 4, &[(place, Operation::Add { input, factor })]);
-        let (x, y) = (
-            logits((3.0, 3, 4), (1.5, 3, 4)),
-            logits((3.0, 8, 4), (1.5, 3, 4)),
-        );
+        let (x, y) = (logits((3.0, 3, 4), (1.5, 3, 4)), logits((3.0, 8, 4), (1.5, 3, 4)));
         let f = f64::from(factor);
         let wanted: Vec<f64> = x.iter().zip(&y).map(|(x, y)| x + f * (y - x)).collect();
         near(&p, &wanted);
     }
     // Twice (cos, sin) of 0: residue 0, whose map is 2.
-    let set = Operation::Set {
-        values: vec![2.0, 0.0],
-    };
-    near(
-        &clock.predict(3, 4, &[(place, set)]),
-        &logits((3.0, 0, 4), (1.5, 3, 4)),
-    );
+    let set = Operation::Set { values: vec![2.0, 0.0] };
+    near(&clock.predict(3, 4, &[(place, set)]), &logits((3.0, 0, 4), (1.5, 3, 4)));
 }
 
 /// A small transformer with weights from a fixed sequence.
@@ -509,9 +366,7 @@ fn small() -> Network {
     let architecture = Architecture::Transformer(config);
     let mut state = 1u64;
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
     };
     let weights: BTreeMap<String, Tensor> = Network::parameters(&architecture)
@@ -523,12 +378,7 @@ fn small() -> Network {
 }
 
 fn distance(a: &Prediction, b: &[f32]) -> f32 {
-    a.output()
-        .unwrap()
-        .iter()
-        .zip(b)
-        .map(|(x, y)| (x - y).abs())
-        .fold(0.0, f32::max)
+    a.output().unwrap().iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
 }
 
 #[test]
@@ -538,10 +388,7 @@ fn the_circuit_of_all_edges_is_the_network_and_of_none_its_partner() {
     let context = Context::single();
     let runner = Runner::new(&network, &inputs, &context).unwrap();
     let sites: Vec<Site> = runner.sites().cloned().collect();
-    let reads = Reads {
-        positions: vec![1, 3],
-        columns: vec![0, 2, 4],
-    };
+    let reads = Reads { positions: vec![1, 3], columns: vec![0, 2, 4] };
     let scene = Scene {
         inputs: &inputs,
         vocabulary: &[],
@@ -554,10 +401,7 @@ fn the_circuit_of_all_edges_is_the_network_and_of_none_its_partner() {
     let run = |body: Body, rows: &[Row]| {
         predict(&Explanation::new("c", vec![], body), &scene, rows).unwrap()
     };
-    let circuit = |edges: &[Edge], ablation| Body::Circuit {
-        edges: edges.to_vec(),
-        ablation,
-    };
+    let circuit = |edges: &[Edge], ablation| Body::Circuit { edges: edges.to_vec(), ablation };
     let rows = [
         row(0, &[]),
         row(1, &[("blocks.0.hook_mlp_out", interchange(2))]),
@@ -580,34 +424,20 @@ fn the_circuit_of_all_edges_is_the_network_and_of_none_its_partner() {
     assert!(distance(&none[0], none[1].output().unwrap()) < 1e-5);
 
     // One head cut off from the logits, as the patched run of the network has it.
-    let cut = Edge {
-        from: Sender::Head(1, 0),
-        to: Receiver::Logits,
-    };
+    let cut = Edge { from: Sender::Head(1, 0), to: Receiver::Logits };
     let kept: Vec<Edge> = edges.iter().copied().filter(|e| *e != cut).collect();
-    let by_hand = Row {
-        input: 0,
-        interventions: vec![Intervention::edges(vec![cut], Operation::Mean)],
-    };
+    let by_hand =
+        Row { input: 0, interventions: vec![Intervention::edges(vec![cut], Operation::Mean)] };
     let got = run(circuit(&kept, Ablation::Mean), &clean[..1]);
     assert_eq!(got, run(Body::Whole, &[by_hand]));
 
     // A second reference for the sender of a cut edge.
     let other = Intervention::edges(vec![cut], Operation::Zero);
-    let got = run(
-        circuit(&kept, Ablation::Mean),
-        &[Row {
-            input: 0,
-            interventions: vec![other],
-        }],
-    );
+    let got = run(circuit(&kept, Ablation::Mean), &[Row { input: 0, interventions: vec![other] }]);
     abstains(&got[0], "reference");
 
     // Closed tier: no network, no open explanation.
-    let closed = Scene {
-        runner: None,
-        ..scene
-    };
+    let closed = Scene { runner: None, ..scene };
     let e = Explanation::new("w", vec![], Body::Whole);
     assert!(predict(&e, &closed, &clean).is_err());
 }

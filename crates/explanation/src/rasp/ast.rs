@@ -188,11 +188,7 @@ pub enum Lambda {
         /// (argument, result); the first that matches counts.
         entries: Vec<(Value, Value)>,
         /// The result for other arguments; without it they are [`Value::Unknown`].
-        #[serde(
-            default,
-            skip_serializing_if = "Option::is_none",
-            deserialize_with = "present"
-        )]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
         otherwise: Option<Value>,
     },
 }
@@ -271,15 +267,8 @@ impl Lambda {
 impl Select {
     /// Pairs whose key and query satisfy a predicate.
     pub fn new(keys: &str, queries: &str, predicate: Predicate) -> Self {
-        let rule = Rule::Pairs {
-            keys: keys.into(),
-            queries: queries.into(),
-            predicate,
-        };
-        Self {
-            rule,
-            causal: false,
-        }
+        let rule = Rule::Pairs { keys: keys.into(), queries: queries.into(), predicate };
+        Self { rule, causal: false }
     }
 
     /// Only keys at or before the query.
@@ -291,10 +280,7 @@ impl Select {
     /// Pairs in both; causal if one of them is.
     pub fn and(self, other: Self) -> Self {
         let causal = self.causal || other.causal;
-        Self {
-            rule: Rule::And(Box::new(self.rule), Box::new(other.rule)),
-            causal,
-        }
+        Self { rule: Rule::And(Box::new(self.rule), Box::new(other.rule)), causal }
     }
 }
 
@@ -329,11 +315,7 @@ impl Expr {
 impl Program {
     /// A program without variables that copies its input; add to it with [`Program::define`].
     pub fn new(bos: bool) -> Self {
-        Self {
-            variables: vec![],
-            output: TOKENS.into(),
-            bos,
-        }
+        Self { variables: vec![], output: TOKENS.into(), bos }
     }
 
     /// Adds a variable and makes it the output.

@@ -92,10 +92,7 @@ impl Trace {
 
     /// Names and sequences in order of computation.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[Value])> {
-        self.names
-            .iter()
-            .map(String::as_str)
-            .zip(self.sequences.iter().map(Vec::as_slice))
+        self.names.iter().map(String::as_str).zip(self.sequences.iter().map(Vec::as_slice))
     }
 }
 
@@ -140,19 +137,12 @@ impl Interpreter {
         let mut steps = vec![];
         for v in &p.variables {
             if names.contains(&v.name) || v.name == READOUT || v.name.is_empty() {
-                return Err(Error::program(
-                    &v.name,
-                    "this name is empty, reserved or taken",
-                ));
+                return Err(Error::program(&v.name, "this name is empty, reserved or taken"));
             }
             let slot = |name: &str| {
                 names.iter().position(|n| n == name).ok_or_else(|| {
                     let late = p.variables.iter().any(|w| w.name == name);
-                    let why = if late {
-                        "is computed later"
-                    } else {
-                        "does not exist"
-                    };
+                    let why = if late { "is computed later" } else { "does not exist" };
                     Error::program(&v.name, format!("reads '{name}', which {why}"))
                 })
             };
@@ -160,12 +150,7 @@ impl Interpreter {
                 Expr::Constant(c) => Step::Constant(c.clone()),
                 Expr::Map { f, x } => Step::Map(f.clone(), slot(x)?),
                 Expr::SequenceMap { f, x, y } => Step::SequenceMap(f.clone(), slot(x)?, slot(y)?),
-                Expr::Aggregate {
-                    select,
-                    x,
-                    combine,
-                    default,
-                } => Step::Aggregate(
+                Expr::Aggregate { select, x, combine, default } => Step::Aggregate(
                     pairs(&select.rule, &slot)?,
                     select.causal,
                     slot(x)?,
@@ -182,11 +167,7 @@ impl Interpreter {
             .iter()
             .position(|n| *n == p.output)
             .ok_or_else(|| Error::program(&p.output, "the output is no variable"))?;
-        Ok(Self {
-            names: names.into(),
-            steps,
-            output,
-        })
+        Ok(Self { names: names.into(), steps, output })
     }
 
     /// Names of `tokens`, `indices` and all variables in order.
@@ -209,13 +190,7 @@ impl Interpreter {
             None => None,
             Some(r) => Some(
                 r.iter()
-                    .map(|r| {
-                        if r == READOUT {
-                            Ok(self.names.len())
-                        } else {
-                            slot(r)
-                        }
-                    })
+                    .map(|r| if r == READOUT { Ok(self.names.len()) } else { slot(r) })
                     .collect::<Result<Vec<_>, _>>()?,
             ),
         };
@@ -225,15 +200,8 @@ impl Interpreter {
     /// Evaluates on a sequence (without BOS).
     pub fn run(&self, tokens: &[Value], overrides: &Overrides) -> Result<Trace, Error> {
         let n = tokens.len();
-        let placed = overrides
-            .0
-            .iter()
-            .map(|o| self.place(o, n))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut memory = Memory {
-            sequences: Vec::with_capacity(self.names.len()),
-            placed,
-        };
+        let placed = overrides.0.iter().map(|o| self.place(o, n)).collect::<Result<Vec<_>, _>>()?;
+        let mut memory = Memory { sequences: Vec::with_capacity(self.names.len()), placed };
         memory.store(tokens.to_vec());
         memory.store((0..n as i64).map(Value::Int).collect());
         for (i, step) in self.steps.iter().enumerate() {
@@ -244,22 +212,16 @@ impl Interpreter {
             memory.store(sequence);
         }
         let output = memory.seen(self.output, self.names.len()).into_owned();
-        Ok(Trace {
-            names: self.names.clone(),
-            sequences: memory.sequences,
-            output,
-        })
+        Ok(Trace { names: self.names.clone(), sequences: memory.sequences, output })
     }
 }
 
 fn pairs(rule: &Rule, slot: &impl Fn(&str) -> Result<usize, Error>) -> Result<Pairs, Error> {
     let boxed = |r: &Rule| pairs(r, slot).map(Box::new);
     Ok(match rule {
-        Rule::Pairs {
-            keys,
-            queries,
-            predicate,
-        } => Pairs::Of(slot(keys)?, slot(queries)?, predicate.clone()),
+        Rule::Pairs { keys, queries, predicate } => {
+            Pairs::Of(slot(keys)?, slot(queries)?, predicate.clone())
+        }
         Rule::And(a, b) => Pairs::And(boxed(a)?, boxed(b)?),
         Rule::Or(a, b) => Pairs::Or(boxed(a)?, boxed(b)?),
         Rule::Not(a) => Pairs::Not(boxed(a)?),
@@ -300,16 +262,11 @@ impl Step {
             Self::Constant(v) => Ok(vec![v.clone(); n]),
             Self::Map(f, x) => {
                 let x = memory.seen(*x, reader);
-                x.iter()
-                    .map(|x| f.apply(x, &Value::None).map(Cow::into_owned))
-                    .collect()
+                x.iter().map(|x| f.apply(x, &Value::None).map(Cow::into_owned)).collect()
             }
             Self::SequenceMap(f, x, y) => {
                 let (x, y) = (memory.seen(*x, reader), memory.seen(*y, reader));
-                x.iter()
-                    .zip(y.iter())
-                    .map(|(x, y)| f.apply(x, y).map(Cow::into_owned))
-                    .collect()
+                x.iter().zip(y.iter()).map(|(x, y)| f.apply(x, y).map(Cow::into_owned)).collect()
             }
             Self::Aggregate(pairs, causal, x, combine, default) => {
                 let selected = Selection::new(pairs, *causal, memory, reader, n)?;
@@ -328,9 +285,7 @@ impl Step {
                 let selected = Selection::new(pairs, *causal, memory, reader, n)?;
                 Ok((0..n)
                     .map(|q| {
-                        selected
-                            .keys(q)
-                            .map_or(Value::Unknown, |k| Value::Int(k.len() as i64))
+                        selected.keys(q).map_or(Value::Unknown, |k| Value::Int(k.len() as i64))
                     })
                     .collect())
             }
@@ -382,11 +337,7 @@ impl Selection {
                     for (k, key) in keys.iter().enumerate() {
                         // What the causal cut removes need not have a value.
                         let cut = causal && k > q;
-                        out.push(if cut {
-                            No
-                        } else {
-                            predicate.holds(key, query)?
-                        });
+                        out.push(if cut { No } else { predicate.holds(key, query)? });
                     }
                 }
                 Ok(out)
@@ -449,9 +400,7 @@ fn brought_together(values: &[&Value], combine: Combine, default: &Value) -> Res
                 sum += match v {
                     Value::None => 0.0,
                     Value::Mixture(_) | Value::Unknown => return Ok(Value::Unknown),
-                    v => v
-                        .number()
-                        .ok_or_else(|| format!("the mean of {v} and others"))?,
+                    v => v.number().ok_or_else(|| format!("the mean of {v} and others"))?,
                 };
             }
             Ok(Value::Real(sum / n))
@@ -469,31 +418,19 @@ mod tests {
     }
 
     fn aggregate(select: Select, x: &str) -> Expr {
-        Expr::Aggregate {
-            select,
-            x: x.into(),
-            combine: Combine::Mixture,
-            default: Value::None,
-        }
+        Expr::Aggregate { select, x: x.into(), combine: Combine::Mixture, default: Value::None }
     }
 
     #[test]
     fn an_aggregate_over_different_tokens_is_a_mixture_that_computation_does_not_know() {
         let all = Select::new(TOKENS, TOKENS, Predicate::True);
-        let p = Program::new(false)
-            .define("all", aggregate(all.clone(), TOKENS))
-            .define(
-                "is_a",
-                Expr::Map {
-                    f: Lambda::X.with(Binary::Eq, Lambda::constant("a")),
-                    x: "all".into(),
-                },
-            );
+        let p = Program::new(false).define("all", aggregate(all.clone(), TOKENS)).define(
+            "is_a",
+            Expr::Map { f: Lambda::X.with(Binary::Eq, Lambda::constant("a")), x: "all".into() },
+        );
         let t = evaluate(&p, &tokens("a a b"), &Overrides::none()).unwrap();
-        let wanted = Value::Mixture(vec![
-            (Value::token("a"), 2.0 / 3.0),
-            (Value::token("b"), 1.0 / 3.0),
-        ]);
+        let wanted =
+            Value::Mixture(vec![(Value::token("a"), 2.0 / 3.0), (Value::token("b"), 1.0 / 3.0)]);
         assert_eq!(t.get("all").unwrap()[0], wanted);
         assert_eq!(t.output()[0], Value::Unknown);
         // Averaged again it stays exact.
@@ -507,10 +444,7 @@ mod tests {
     #[test]
     fn a_causal_selection_sees_no_later_key_also_under_not() {
         let equal = Select::new(TOKENS, TOKENS, Predicate::Eq);
-        let others = Select {
-            rule: Rule::Not(Box::new(equal.rule)),
-            causal: true,
-        };
+        let others = Select { rule: Rule::Not(Box::new(equal.rule)), causal: true };
         let p = Program::new(false).define("n", Expr::SelectorWidth { select: others });
         let t = evaluate(&p, &tokens("a b a c"), &Overrides::none()).unwrap();
         assert_eq!(t.output(), &[0, 1, 1, 3].map(Value::Int));
@@ -526,11 +460,7 @@ mod tests {
         for (name, values) in t.iter() {
             let downstream = ["opp_idx_4", "opp_idx-1_3", "reverse_1"].contains(&name);
             assert_eq!(values[1..], clean.get(name).unwrap()[1..], "{name}");
-            assert_eq!(
-                values[0] != clean.get(name).unwrap()[0],
-                downstream,
-                "{name}"
-            );
+            assert_eq!(values[0] != clean.get(name).unwrap()[0], downstream, "{name}");
         }
         assert_eq!(t.output(), &tokens("b c b a"));
     }
@@ -565,18 +495,10 @@ mod tests {
 
     #[test]
     fn a_program_that_reads_ahead_is_refused_by_name() {
-        let read = |x: &str| Expr::Map {
-            f: Lambda::X,
-            x: x.into(),
-        };
-        let p = Program::new(false)
-            .define("a", read("b"))
-            .define("b", read(TOKENS));
+        let read = |x: &str| Expr::Map { f: Lambda::X, x: x.into() };
+        let p = Program::new(false).define("a", read("b")).define("b", read(TOKENS));
         let e = Interpreter::new(&p).unwrap_err().to_string();
-        assert_eq!(
-            e,
-            "program, variable 'a': reads 'b', which is computed later"
-        );
+        assert_eq!(e, "program, variable 'a': reads 'b', which is computed later");
         let p = Program::new(false).define(TOKENS, read(INDICES));
         assert!(Interpreter::new(&p).is_err());
     }
@@ -594,10 +516,7 @@ mod tests {
             },
         );
         let t = evaluate(&p, &tokens("a b c"), &Overrides::none()).unwrap();
-        assert_eq!(
-            t.output(),
-            &[Value::Int(0), Value::Real(0.5), Value::Real(1.0)]
-        );
+        assert_eq!(t.output(), &[Value::Int(0), Value::Real(0.5), Value::Real(1.0)]);
     }
 
     #[test]

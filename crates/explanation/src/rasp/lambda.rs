@@ -56,11 +56,7 @@ impl Lambda {
                     (_, other) => Err(format!("'if' wants true or false, got {other}")),
                 }
             }
-            Self::Table {
-                of,
-                entries,
-                otherwise,
-            } => {
+            Self::Table { of, entries, otherwise } => {
                 let key = of.apply(x, y)?;
                 if let Some(v) = passes(&key) {
                     return owned(v);
@@ -85,11 +81,7 @@ fn unary(op: Unary, a: &Value) -> Result<Value, String> {
         (Unary::Round, Value::Real(r)) => {
             let r = r.round_ties_even();
             // Integers of f64 beyond 2^53 are not all there.
-            if r.abs() <= 9.0e15 {
-                Value::Int(r as i64)
-            } else {
-                Value::Unknown
-            }
+            if r.abs() <= 9.0e15 { Value::Int(r as i64) } else { Value::Unknown }
         }
         _ => return Err(format!("{op:?} of {a}")),
     })
@@ -97,22 +89,15 @@ fn unary(op: Unary, a: &Value) -> Result<Value, String> {
 
 fn binary(op: Binary, a: &Value, b: &Value) -> Result<Value, String> {
     let wrong = || format!("{op:?} of {a} and {b}");
-    let order = |holds: fn(Ordering) -> bool| {
-        a.compare(b)
-            .map(|o| Value::Bool(holds(o)))
-            .ok_or_else(wrong)
-    };
+    let order =
+        |holds: fn(Ordering) -> bool| a.compare(b).map(|o| Value::Bool(holds(o))).ok_or_else(wrong);
     let arithmetic = |int: fn(i64, i64) -> Option<i64>, real: fn(f64, f64) -> f64| {
         if let (Value::Int(i), Value::Int(j)) = (a, b) {
             return Ok(int(*i, *j).map_or(Value::Unknown, Value::Int));
         }
         let (x, y) = a.number().zip(b.number()).ok_or_else(wrong)?;
         let z = real(x, y);
-        Ok(if z.is_finite() {
-            Value::Real(z)
-        } else {
-            Value::Unknown
-        })
+        Ok(if z.is_finite() { Value::Real(z) } else { Value::Unknown })
     };
     match (op, a, b) {
         (Binary::Add, ..) => arithmetic(i64::checked_add, |x, y| x + y),
@@ -121,11 +106,7 @@ fn binary(op: Binary, a: &Value, b: &Value) -> Result<Value, String> {
         (Binary::Div, ..) => {
             let (x, y) = a.number().zip(b.number()).ok_or_else(wrong)?;
             let z = x / y;
-            Ok(if z.is_finite() {
-                Value::Real(z)
-            } else {
-                Value::Unknown
-            })
+            Ok(if z.is_finite() { Value::Real(z) } else { Value::Unknown })
         }
         (Binary::Mod, Value::Int(i), Value::Int(j)) => {
             Ok(i.checked_rem_euclid(*j).map_or(Value::Unknown, Value::Int))
@@ -221,19 +202,12 @@ mod tests {
     fn none_goes_through_every_function_and_selects_nothing() {
         let f = Lambda::X.with(Binary::Add, Lambda::constant(1));
         assert_eq!(apply(&f, Value::None, 0), Ok(Value::None));
-        assert_eq!(
-            Predicate::True.holds(&Value::None, &Value::Int(0)),
-            Ok(Selected::Absent)
-        );
+        assert_eq!(Predicate::True.holds(&Value::None, &Value::Int(0)), Ok(Selected::Absent));
     }
 
     #[test]
     fn adding_a_token_to_a_number_is_an_error() {
         assert!(apply(&Lambda::X.with(Binary::Add, Lambda::Y), "a", 1).is_err());
-        assert!(
-            Predicate::Lt
-                .holds(&Value::token("a"), &Value::Int(1))
-                .is_err()
-        );
+        assert!(Predicate::Lt.holds(&Value::token("a"), &Value::Int(1)).is_err());
     }
 }

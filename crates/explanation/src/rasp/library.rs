@@ -13,92 +13,46 @@ use crate::Value;
 
 /// `width_of` selected, as Tracr computes it: the width, 1 / (1 + width), and back.
 fn counted(p: Program, name: &str, select: Select) -> Program {
-    let (width, share) = (
-        format!("{name}_selector_width"),
-        format!("{name}_selector_width_attn_output"),
-    );
+    let (width, share) =
+        (format!("{name}_selector_width"), format!("{name}_selector_width_attn_output"));
     let one = || Lambda::constant(1);
     let to_share = one().with(Binary::Div, Lambda::X.with(Binary::Add, one()));
-    let to_width = one()
-        .with(Binary::Div, Lambda::X)
-        .then(Unary::Round)
-        .with(Binary::Sub, one());
+    let to_width = one().with(Binary::Div, Lambda::X).then(Unary::Round).with(Binary::Sub, one());
     p.define(&width, Expr::SelectorWidth { select })
-        .define(
-            &share,
-            Expr::Map {
-                f: to_share,
-                x: width,
-            },
-        )
-        .define(
-            name,
-            Expr::Map {
-                f: to_width,
-                x: share,
-            },
-        )
+        .define(&share, Expr::Map { f: to_share, x: width })
+        .define(name, Expr::Map { f: to_width, x: share })
 }
 
 fn moved(select: Select, x: &str) -> Expr {
-    Expr::Aggregate {
-        select,
-        x: x.into(),
-        combine: Combine::Mixture,
-        default: Value::None,
-    }
+    Expr::Aggregate { select, x: x.into(), combine: Combine::Mixture, default: Value::None }
 }
 
 /// How often the token of each position occurs in the sequence: b a b -> 2 1 2.
 pub fn hist() -> Program {
-    counted(
-        Program::new(true),
-        "hist_12",
-        Select::new(TOKENS, TOKENS, Predicate::Eq),
-    )
+    counted(Program::new(true), "hist_12", Select::new(TOKENS, TOKENS, Predicate::Eq))
 }
 
 /// The sequence backwards: a b c -> c b a.
 pub fn reverse() -> Program {
     let minus = || Lambda::X.with(Binary::Sub, Lambda::Y);
-    let p = counted(
-        Program::new(true),
-        "length_5",
-        Select::new(TOKENS, TOKENS, Predicate::True),
-    );
-    p.define(
-        "opp_idx_4",
-        Expr::SequenceMap {
-            f: minus(),
-            x: "length_5".into(),
-            y: INDICES.into(),
-        },
-    )
-    .define(
-        "opp_idx-1_3",
-        Expr::Map {
-            f: Lambda::X.with(Binary::Sub, Lambda::constant(1)),
-            x: "opp_idx_4".into(),
-        },
-    )
-    .define(
-        "reverse_1",
-        moved(Select::new(INDICES, "opp_idx-1_3", Predicate::Eq), TOKENS),
-    )
+    let p = counted(Program::new(true), "length_5", Select::new(TOKENS, TOKENS, Predicate::True));
+    p.define("opp_idx_4", Expr::SequenceMap { f: minus(), x: "length_5".into(), y: INDICES.into() })
+        .define(
+            "opp_idx-1_3",
+            Expr::Map {
+                f: Lambda::X.with(Binary::Sub, Lambda::constant(1)),
+                x: "opp_idx_4".into(),
+            },
+        )
+        .define("reverse_1", moved(Select::new(INDICES, "opp_idx-1_3", Predicate::Eq), TOKENS))
 }
 
 /// Distinct tokens in order: 3 1 2 -> 1 2 3. The vocabulary must have an order: integers, or
 /// tokens in the order of strings. Where tokens repeat, the places that nobody moves to are none.
 pub fn sort_unique() -> Program {
-    let p = counted(
-        Program::new(true),
-        "target_pos_16",
-        Select::new(TOKENS, TOKENS, Predicate::Lt),
-    );
-    p.define(
-        "sort_14",
-        moved(Select::new("target_pos_16", INDICES, Predicate::Eq), TOKENS),
-    )
+    let p =
+        counted(Program::new(true), "target_pos_16", Select::new(TOKENS, TOKENS, Predicate::Lt));
+    p.define("sort_14", moved(Select::new("target_pos_16", INDICES, Predicate::Eq), TOKENS))
 }
 
 /// The share of `token` among the tokens so far: for x, x w x -> 1, .5, .667.
@@ -106,23 +60,15 @@ pub fn frac_prevs(token: &Value) -> Program {
     let f = Lambda::X
         .with(Binary::Eq, Lambda::Const(token.clone()))
         .choose(Lambda::constant(1.0), Lambda::constant(0.0));
-    Program::new(true)
-        .define(
-            "map_11",
-            Expr::Map {
-                f,
-                x: TOKENS.into(),
-            },
-        )
-        .define(
-            "frac_prevs_9",
-            Expr::Aggregate {
-                select: Select::new(INDICES, INDICES, Predicate::Leq),
-                x: "map_11".into(),
-                combine: Combine::Mean,
-                default: Value::Real(0.0),
-            },
-        )
+    Program::new(true).define("map_11", Expr::Map { f, x: TOKENS.into() }).define(
+        "frac_prevs_9",
+        Expr::Aggregate {
+            select: Select::new(INDICES, INDICES, Predicate::Leq),
+            x: "map_11".into(),
+            combine: Combine::Mean,
+            default: Value::Real(0.0),
+        },
+    )
 }
 
 /// What followed this token when it came before (Olsson et al. 2022): a b c a -> none, none,
@@ -133,15 +79,9 @@ pub fn induction(bos: bool) -> Program {
     Program::new(bos)
         .define(
             "prev",
-            moved(
-                Select::new(INDICES, INDICES, Predicate::When(one_before)).causal(),
-                TOKENS,
-            ),
+            moved(Select::new(INDICES, INDICES, Predicate::When(one_before)).causal(), TOKENS),
         )
-        .define(
-            "out",
-            moved(Select::new("prev", TOKENS, Predicate::Eq).causal(), TOKENS),
-        )
+        .define("out", moved(Select::new("prev", TOKENS, Predicate::Eq).causal(), TOKENS))
 }
 
 #[cfg(test)]
@@ -150,10 +90,7 @@ mod tests {
     use super::*;
 
     fn output(p: &Program, tokens: &[Value]) -> Vec<Value> {
-        evaluate(p, tokens, &Overrides::none())
-            .unwrap()
-            .output()
-            .to_vec()
+        evaluate(p, tokens, &Overrides::none()).unwrap().output().to_vec()
     }
 
     fn words(s: &str) -> Vec<Value> {
@@ -165,10 +102,7 @@ mod tests {
 
     #[test]
     fn hist_counts_a_b_a_c_as_tracr_does() {
-        assert_eq!(
-            output(&hist(), &words("a b a c")),
-            [2, 1, 2, 1].map(Value::Int)
-        );
+        assert_eq!(output(&hist(), &words("a b a c")), [2, 1, 2, 1].map(Value::Int));
     }
 
     #[test]
@@ -179,20 +113,14 @@ mod tests {
     #[test]
     fn sort_unique_orders_3_1_5_2_as_tracr_does() {
         let tokens = [3, 1, 5, 2].map(Value::Int);
-        assert_eq!(
-            output(&sort_unique(), &tokens),
-            [1, 2, 3, 5].map(Value::Int)
-        );
+        assert_eq!(output(&sort_unique(), &tokens), [1, 2, 3, 5].map(Value::Int));
     }
 
     #[test]
     fn frac_prevs_is_tracrs_to_f32() {
         let x = Value::token("x");
         let wanted = [1.0, 0.5, 0.6666666865348816, 0.5, 0.4000000059604645];
-        for (got, wanted) in output(&frac_prevs(&x), &words("x w x y z"))
-            .iter()
-            .zip(wanted)
-        {
+        for (got, wanted) in output(&frac_prevs(&x), &words("x w x y z")).iter().zip(wanted) {
             assert_eq!(got.number().unwrap() as f32, wanted as f32);
         }
     }
@@ -222,14 +150,8 @@ mod tests {
     fn induction_gives_what_followed_and_none_at_first_sight() {
         let none = || Value::None;
         let b = || Value::token("b");
-        assert_eq!(
-            output(&induction(false), &words("a b c a")),
-            [none(), none(), none(), b()]
-        );
+        assert_eq!(output(&induction(false), &words("a b c a")), [none(), none(), none(), b()]);
         let mixed = output(&induction(false), &words("a b a c a"));
-        assert_eq!(
-            mixed[4],
-            Value::Mixture(vec![(b(), 0.5), (Value::token("c"), 0.5)])
-        );
+        assert_eq!(mixed[4], Value::Mixture(vec![(b(), 0.5), (Value::token("c"), 0.5)]));
     }
 }

@@ -31,9 +31,26 @@ pub fn kinds() -> Vec<TransformerConfig> {
     let p = plain();
     vec![
         p.clone(),
-        TransformerConfig { norm: Norm::LayerNorm, act_fn: Activation::Gelu, attn_bias: true, ..p.clone() },
-        TransformerConfig { norm: Norm::RmsNorm, n_heads: 4, n_kv_heads: 2, unembed_bias: true, ..p.clone() },
-        TransformerConfig { n_heads: 3, n_kv_heads: 1, d_mlp: 0, positions: Positions::None, ..p.clone() },
+        TransformerConfig {
+            norm: Norm::LayerNorm,
+            act_fn: Activation::Gelu,
+            attn_bias: true,
+            ..p.clone()
+        },
+        TransformerConfig {
+            norm: Norm::RmsNorm,
+            n_heads: 4,
+            n_kv_heads: 2,
+            unembed_bias: true,
+            ..p.clone()
+        },
+        TransformerConfig {
+            n_heads: 3,
+            n_kv_heads: 1,
+            d_mlp: 0,
+            positions: Positions::None,
+            ..p.clone()
+        },
         TransformerConfig { attention_share: 0.3, causal: false, act_fn: Activation::Square, ..p },
     ]
 }

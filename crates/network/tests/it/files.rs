@@ -81,7 +81,10 @@ fn weights_that_do_not_fit_are_refused_with_file_and_tensor() {
     let error = tampered(|t| drop(t.remove(name)));
     assert!(error.contains("no tensor 'blocks.0.mlp.W_in'"), "{error}");
     let error = tampered(|t| t.get_mut(name).unwrap().shape.reverse());
-    assert!(error.contains("'blocks.0.mlp.W_in' has shape [10, 8], the architecture wants [8, 10]"), "{error}");
+    assert!(
+        error.contains("'blocks.0.mlp.W_in' has shape [10, 8], the architecture wants [8, 10]"),
+        "{error}"
+    );
     let error = tampered(|t| {
         t.get_mut(name).unwrap().bytes[4 * 7..4 * 8].copy_from_slice(&f32::NAN.to_le_bytes());
     });

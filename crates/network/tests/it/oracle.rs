@@ -43,7 +43,8 @@ fn cases() -> Vec<(Case, Network, Inputs)> {
             let weights = c.weights.iter().map(|(n, v)| (n.clone(), tensor(v))).collect();
             let network = Network::new(c.architecture.clone(), weights).unwrap();
             let inputs = if c.architecture.transformer().is_some() {
-                Inputs::tokens(&serde_json::from_value::<Vec<_>>(c.inputs.clone()).unwrap()).unwrap()
+                Inputs::tokens(&serde_json::from_value::<Vec<_>>(c.inputs.clone()).unwrap())
+                    .unwrap()
             } else {
                 let t = tensor(&c.inputs);
                 Inputs::vectors(t.shape()[1], t.into_data()).unwrap()
@@ -74,11 +75,8 @@ fn every_kind_of_network_computes_what_the_oracle_computes_to_1e_5() {
 fn parameters_are_named_and_shaped_as_the_oracle_has_them() {
     for (case, ..) in cases() {
         let ours = Network::parameters(&case.architecture).unwrap();
-        let theirs: Vec<(String, Vec<usize>)> = case
-            .weights
-            .iter()
-            .map(|(n, v)| (n.clone(), tensor(v).shape().to_vec()))
-            .collect();
+        let theirs: Vec<(String, Vec<usize>)> =
+            case.weights.iter().map(|(n, v)| (n.clone(), tensor(v).shape().to_vec())).collect();
         assert_eq!(ours, theirs, "{}", case.name);
     }
 }

@@ -31,9 +31,8 @@ fn the_plain_and_the_split_form_give_the_same_bits() {
         // Reading a head's own input forces the split form.
         let rows: Vec<Row> = (0..6).map(|i| row(i, vec![])).collect();
         let edges = vec![runner.edges().unwrap().edges[0]];
-        let split: Vec<Row> = (0..6)
-            .map(|i| row(i, vec![Intervention::edges(edges.clone(), from(i))]))
-            .collect();
+        let split: Vec<Row> =
+            (0..6).map(|i| row(i, vec![Intervention::edges(edges.clone(), from(i))])).collect();
         for (i, got) in runner.run(&rows).unwrap().iter().enumerate() {
             assert_eq!(bits(got), bits(plain.row(i)), "plain {c:?}");
         }
@@ -48,10 +47,8 @@ fn an_edge_patched_with_itself_changes_no_bit() {
     each(|c, _, runner| {
         let clean = runner.logits().unwrap();
         let edges = &runner.edges().unwrap().edges;
-        let mut rows: Vec<Row> = edges
-            .iter()
-            .map(|&e| row(2, vec![Intervention::edges(vec![e], from(2))]))
-            .collect();
+        let mut rows: Vec<Row> =
+            edges.iter().map(|&e| row(2, vec![Intervention::edges(vec![e], from(2))])).collect();
         rows.push(row(2, vec![Intervention::edges(edges.clone(), from(2))]));
         for (i, got) in runner.run(&rows).unwrap().iter().enumerate() {
             assert_eq!(bits(got), bits(clean.row(2)), "edge {:?} of {c:?}", edges.get(i));
@@ -210,7 +207,10 @@ fn two_subspaces_that_fill_the_space_do_together_what_each_leaves_out() {
         Intervention::site(site.clone().in_basis(a.clone()), from(4)),
         Intervention::site(site.clone().in_basis(b), from(4)),
     ];
-    let set = Intervention::site(site.clone().in_basis(a.clone()), Operation::Set { values: vec![0.0; 3] });
+    let set = Intervention::site(
+        site.clone().in_basis(a.clone()),
+        Operation::Set { values: vec![0.0; 3] },
+    );
     let zero = Intervention::site(site.clone().in_basis(a), Operation::Zero);
     let rows = [row(0, both), row(0, vec![set]), row(0, vec![zero])];
     let got = runner.run(&rows).unwrap();
@@ -226,7 +226,13 @@ fn rows_in_groups_and_alone_give_the_same_bits() {
             rows.push(row(i, vec![]));
             rows.push(row(i, vec![on("blocks.0.attn.hook_z[head=1,pos=-1]", Operation::Mean)]));
             rows.push(row(i, vec![on("blocks.1.attn.hook_pattern[pos=1]", from((i + 1) % 6))]));
-            rows.push(row(i, vec![on("blocks.0.hook_resid_pre[unit=2..4]", Operation::Set { values: vec![0.5] })]));
+            rows.push(row(
+                i,
+                vec![on(
+                    "blocks.0.hook_resid_pre[unit=2..4]",
+                    Operation::Set { values: vec![0.5] },
+                )],
+            ));
             rows.push(row(i, vec![on("blocks.1.hook_q_input[head=0]", from((i + 2) % 6))]));
             let edge = runner.edges().unwrap().edges[3 * i % 20];
             rows.push(row(i, vec![Intervention::edges(vec![edge], Operation::Mean)]));
@@ -261,7 +267,10 @@ fn operations_do_to_a_site_what_they_say() {
     let read = |i: Vec<Intervention>| runner.run_reading(&[row(1, i)], site).unwrap().remove(0);
     let at = |p: usize, u: usize| p * 10 + u;
 
-    let got = read(vec![on("blocks.0.mlp.hook_post[pos=1,unit=2..4]", Operation::Set { values: vec![7.0, 8.0] })]);
+    let got = read(vec![on(
+        "blocks.0.mlp.hook_post[pos=1,unit=2..4]",
+        Operation::Set { values: vec![7.0, 8.0] },
+    )]);
     let mut wanted = clean.row(1).to_vec();
     (wanted[at(1, 2)], wanted[at(1, 3)]) = (7.0, 8.0);
     assert_eq!(got, wanted);
@@ -272,7 +281,8 @@ fn operations_do_to_a_site_what_they_say() {
         assert!((f64::from(got[at(p, 5)]) - mean).abs() < 1e-6);
     }
 
-    let got = read(vec![on("blocks.0.mlp.hook_post[pos=-1]", Operation::Add { input: 3, factor: 2.0 })]);
+    let got =
+        read(vec![on("blocks.0.mlp.hook_post[pos=-1]", Operation::Add { input: 3, factor: 2.0 })]);
     for i in 0..50 {
         let (x, y) = (clean.row(1)[i], clean.row(3)[i]);
         let wanted = if i < at(4, 0) { x } else { x + 2.0 * (y - x) };
@@ -298,7 +308,10 @@ fn masked_scores_stay_masked_under_additions() {
     let net = network(Architecture::Transformer(plain()));
     let inputs = inputs();
     let runner = Runner::new(&net, &inputs, &Context::single()).unwrap();
-    let rows = [row(0, vec![on("blocks.0.attn.hook_attn_scores", Operation::Add { input: 1, factor: 1.0 })])];
+    let rows = [row(
+        0,
+        vec![on("blocks.0.attn.hook_attn_scores", Operation::Add { input: 1, factor: 1.0 })],
+    )];
     assert!(runner.run(&rows).unwrap()[0].iter().all(|x| x.is_finite()));
 }
 
@@ -336,7 +349,9 @@ fn gradients_agree_with_central_differences_of_the_f64_reference() {
         let chosen = [1usize, 4];
         let size = 5 * c.d_vocab_out;
         let direction: Vec<f32> = (0..2 * size).map(|i| ((i * 5) % 9) as f32 / 4.0 - 1.0).collect();
-        for site in ["hook_embed", "blocks.0.attn.hook_z", "blocks.1.hook_k_input", "unembed.hook_in"] {
+        for site in
+            ["hook_embed", "blocks.0.attn.hook_z", "blocks.1.hook_k_input", "unembed.hook_in"]
+        {
             let got = runner.gradient(&chosen, &direction, site).unwrap();
             let form = if site.ends_with("_input") { Form::Split } else { Form::Plain };
             let mut g = Graph::new();
@@ -395,7 +410,13 @@ fn first_order_predictions_are_exact_where_the_network_is_linear() {
         // The one's change goes through the other's receiver.
         row(1, vec![edge("embed->m0"), edge("m0->logits")]),
         row(1, vec![on("blocks.0.hook_resid_pre[pos=1]", from(3))]),
-        row(1, vec![on("hook_embed", Operation::Add { input: 3, factor: 0.5 }), on("blocks.0.hook_mlp_out", Operation::Add { input: 2, factor: 1.0 })]),
+        row(
+            1,
+            vec![
+                on("hook_embed", Operation::Add { input: 3, factor: 0.5 }),
+                on("blocks.0.hook_mlp_out", Operation::Add { input: 2, factor: 1.0 }),
+            ],
+        ),
         row(1, vec![on("blocks.0.mlp.hook_post[unit=3]", Operation::Mean)]),
     ];
     let clean = runner.logits().unwrap();
@@ -515,7 +536,10 @@ fn what_a_caller_can_get_wrong_is_an_error_with_the_reason() {
         (vec![edge("a2.h0->logits")], "no such edge"),
         (vec![edge("m1->m0")], "no such edge"),
         (vec![edge("m0->m0")], "no such edge"),
-        (vec![Intervention::edges(vec!["m0->m1".parse().unwrap()], set(vec![1.0]))], "edges take zero, mean or interchange"),
+        (
+            vec![Intervention::edges(vec!["m0->m1".parse().unwrap()], set(vec![1.0]))],
+            "edges take zero, mean or interchange",
+        ),
         (
             vec![
                 edge("m0->m1"),
@@ -524,11 +548,35 @@ fn what_a_caller_can_get_wrong_is_an_error_with_the_reason() {
             "different references",
         ),
         (vec![edge("m0->m1"), on("blocks.0.ln1.hook_scale", Operation::Mean)], "a norm of its own"),
-        (vec![Intervention::site(site("hook_embed").in_basis(vec![vec![1.0; 8]]), Operation::Zero)], "not orthonormal"),
-        (vec![Intervention::site(site("hook_embed").in_basis(vec![vec![f32::NAN; 8]]), Operation::Zero)], "not orthonormal"),
-        (vec![Intervention::site(site("hook_embed").in_basis(vec![vec![1.0; 3]]), Operation::Zero)], "a basis vector of 3 in vectors of 8"),
-        (vec![Intervention::weight(site("blocks.0.attn.W_X"), Operation::Zero)], "no tensor 'blocks.0.attn.W_X'"),
-        (vec![Intervention::weight(site("embed.W_E"), Operation::Mean)], "weights take zero or set"),
+        (
+            vec![Intervention::site(
+                site("hook_embed").in_basis(vec![vec![1.0; 8]]),
+                Operation::Zero,
+            )],
+            "not orthonormal",
+        ),
+        (
+            vec![Intervention::site(
+                site("hook_embed").in_basis(vec![vec![f32::NAN; 8]]),
+                Operation::Zero,
+            )],
+            "not orthonormal",
+        ),
+        (
+            vec![Intervention::site(
+                site("hook_embed").in_basis(vec![vec![1.0; 3]]),
+                Operation::Zero,
+            )],
+            "a basis vector of 3 in vectors of 8",
+        ),
+        (
+            vec![Intervention::weight(site("blocks.0.attn.W_X"), Operation::Zero)],
+            "no tensor 'blocks.0.attn.W_X'",
+        ),
+        (
+            vec![Intervention::weight(site("embed.W_E"), Operation::Mean)],
+            "weights take zero or set",
+        ),
         (vec![Intervention::weight(site("embed.W_E"), set(vec![f32::NAN]))], "holds NaN"),
     ];
     for (interventions, why) in cases {
@@ -557,15 +605,26 @@ fn what_a_caller_can_get_wrong_is_an_error_with_the_reason() {
     }));
     let vectors = Inputs::vectors(3, vec![0.5; 6]).unwrap();
     let runner = Runner::new(&mlp, &vectors, &Context::single()).unwrap();
-    fails(runner.run(&[row(0, vec![edge("m0->logits")])]).map(drop), "only a transformer has edges");
-    fails(runner.run(&[row(0, vec![on("hook_input[pos=1]", Operation::Zero)])]).map(drop), "no pos axis");
-    runner.run(&[row(0, vec![on("blocks.0.mlp.hook_post[pos=-1,unit=0]", Operation::Zero)])]).unwrap();
+    fails(
+        runner.run(&[row(0, vec![edge("m0->logits")])]).map(drop),
+        "only a transformer has edges",
+    );
+    fails(
+        runner.run(&[row(0, vec![on("hook_input[pos=1]", Operation::Zero)])]).map(drop),
+        "no pos axis",
+    );
+    runner
+        .run(&[row(0, vec![on("blocks.0.mlp.hook_post[pos=-1,unit=0]", Operation::Zero)])])
+        .unwrap();
     fails(Runner::new(&mlp, &inputs, &Context::single()).map(drop), "takes vectors");
     fails(Runner::new(&net, &vectors, &Context::single()).map(drop), "takes tokens");
     let long = Inputs::tokens(&[vec![0; 6]]).unwrap();
     fails(Runner::new(&net, &long, &Context::single()).map(drop), "6 tokens in a context of 5");
     let unknown = Inputs::tokens(&[vec![7; 5]]).unwrap();
-    fails(Runner::new(&net, &unknown, &Context::single()).map(drop), "token 7 in a vocabulary of 7");
+    fails(
+        Runner::new(&net, &unknown, &Context::single()).map(drop),
+        "token 7 in a vocabulary of 7",
+    );
     fails(Inputs::tokens(&[vec![1, 2], vec![1]]).map(drop), "sequence 1 has 1 tokens");
     let none = Inputs::tokens(&[]).unwrap();
     fails(Runner::new(&net, &none, &Context::single()).map(drop), "0 tokens");

@@ -174,11 +174,17 @@ fn the_edge_table_finds_every_edge_and_no_other() {
 fn architectures_that_contradict_themselves_are_refused_with_the_field() {
     let p = plain();
     let cases = [
-        (TransformerConfig { n_heads: 3, n_kv_heads: 2, ..p.clone() }, "n_kv_heads = 2 does not divide"),
+        (
+            TransformerConfig { n_heads: 3, n_kv_heads: 2, ..p.clone() },
+            "n_kv_heads = 2 does not divide",
+        ),
         (TransformerConfig { n_heads: 0, ..p.clone() }, "n_heads"),
         (TransformerConfig { d_model: 0, ..p.clone() }, "d_model = 0"),
         (TransformerConfig { d_vocab: usize::MAX, ..p.clone() }, "d_vocab"),
-        (TransformerConfig { n_heads: 1 << 20, n_kv_heads: 1, d_head: 1 << 20, ..p.clone() }, "n_heads * d_head"),
+        (
+            TransformerConfig { n_heads: 1 << 20, n_kv_heads: 1, d_head: 1 << 20, ..p.clone() },
+            "n_heads * d_head",
+        ),
         (TransformerConfig { n_layers: usize::MAX, ..p.clone() }, "n_layers"),
         (TransformerConfig { d_mlp: usize::MAX, ..p.clone() }, "d_mlp"),
         (TransformerConfig { attn_scale: 0.0, ..p.clone() }, "attn_scale"),
@@ -187,9 +193,16 @@ fn architectures_that_contradict_themselves_are_refused_with_the_field() {
         (TransformerConfig { attention_share: f32::NAN, ..p }, "attention_share"),
     ];
     for (c, why) in cases {
-        let error = Network::new(Architecture::Transformer(c), Weights::new()).unwrap_err().to_string();
+        let error =
+            Network::new(Architecture::Transformer(c), Weights::new()).unwrap_err().to_string();
         assert!(error.contains(why), "{why}: {error}");
     }
-    let mlp = MlpConfig { d_in: 2, d_hidden: vec![usize::MAX], d_out: 2, act_fn: Activation::Relu, bias: false };
+    let mlp = MlpConfig {
+        d_in: 2,
+        d_hidden: vec![usize::MAX],
+        d_out: 2,
+        act_fn: Activation::Relu,
+        bias: false,
+    };
     assert!(Network::new(Architecture::Mlp(mlp), Weights::new()).is_err());
 }

@@ -95,7 +95,9 @@ impl Binary {
         macro_rules! loops {
             ($f:expr) => {
                 match (a.len() == y.len(), b.len() == y.len()) {
-                    (true, true) => y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = $f(*a, *b)),
+                    (true, true) => {
+                        y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = $f(*a, *b))
+                    }
                     (true, false) => y.iter_mut().zip(a).for_each(|(y, a)| *y = $f(*a, b[0])),
                     (false, true) => y.iter_mut().zip(b).for_each(|(y, b)| *y = $f(a[0], *b)),
                     (false, false) => y.iter_mut().for_each(|y| *y = $f(a[0], b[0])),

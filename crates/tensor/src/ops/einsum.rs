@@ -79,7 +79,11 @@ impl Einsum {
         for (&c, &n) in left.iter().chain(&right).zip(a.iter().chain(b)) {
             match lengths.iter().find(|(l, _)| *l == c) {
                 Some(&(_, m)) if m != n => {
-                    return Err(shapes_error("einsum", &[a, b], format!("axis '{c}' is {m} and {n}")));
+                    return Err(shapes_error(
+                        "einsum",
+                        &[a, b],
+                        format!("axis '{c}' is {m} and {n}"),
+                    ));
                 }
                 Some(_) => {}
                 None => lengths.push((c, n)),
@@ -93,9 +97,8 @@ impl Einsum {
         let (mut batch, mut m, mut n, mut k) = (vec![], vec![], vec![], vec![]);
         let mut shape = vec![];
         for &c in &result {
-            let len = length(c).ok_or_else(|| {
-                formula_error(&formula(), format!("'{c}' is in no operand"))
-            })?;
+            let len = length(c)
+                .ok_or_else(|| formula_error(&formula(), format!("'{c}' is in no operand")))?;
             shape.push(len);
             match (left.contains(&c), right.contains(&c)) {
                 (true, true) => batch.push((c, len)),

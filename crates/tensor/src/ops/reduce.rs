@@ -61,10 +61,7 @@ impl SumTo {
     /// (kept, length) of each axis of `from`, after padding the target with ones in front.
     fn axes(&self, from: &[usize]) -> Vec<(bool, usize)> {
         let pad = from.len() - self.target.len();
-        from.iter()
-            .enumerate()
-            .map(|(i, &n)| (i >= pad && self.target[i - pad] == n, n))
-            .collect()
+        from.iter().enumerate().map(|(i, &n)| (i >= pad && self.target[i - pad] == n, n)).collect()
     }
 }
 

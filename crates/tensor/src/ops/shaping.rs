@@ -36,7 +36,9 @@ impl Kernel for Slice {
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         let mut shape = x[0].to_vec();
         match shape.get_mut(self.axis) {
-            Some(n) if self.start.checked_add(self.len).is_some_and(|end| end <= *n) => *n = self.len,
+            Some(n) if self.start.checked_add(self.len).is_some_and(|end| end <= *n) => {
+                *n = self.len
+            }
             _ => {
                 let why =
                     format!("axis {} has no {} elements from {}", self.axis, self.len, self.start);
@@ -149,8 +151,8 @@ impl Kernel for Concat {
             return Err(shapes_error("concat", x, format!("no axis {}", self.axis)));
         }
         for s in &x[1..] {
-            let same = s.len() == shape.len()
-                && (0..s.len()).all(|i| i == self.axis || s[i] == shape[i]);
+            let same =
+                s.len() == shape.len() && (0..s.len()).all(|i| i == self.axis || s[i] == shape[i]);
             if !same {
                 return Err(shapes_error("concat", x, "other axes differ"));
             }
@@ -192,14 +194,11 @@ impl Op for Concat {
         at: Applied,
         dx: &[Option<Value>],
     ) -> Result<Option<Value>, Error> {
-        let parts: Vec<Value> = at
-            .x
-            .iter()
-            .zip(dx)
-            .map(|(&x, d)| {
-                d.unwrap_or_else(|| g.constant(crate::Tensor::zeros(g.shape(x))))
-            })
-            .collect();
+        let parts: Vec<Value> =
+            at.x.iter()
+                .zip(dx)
+                .map(|(&x, d)| d.unwrap_or_else(|| g.constant(crate::Tensor::zeros(g.shape(x)))))
+                .collect();
         Ok(Some(g.concat(&parts, self.axis)?))
     }
 }

@@ -223,7 +223,8 @@ fn tangents_of_values_that_depend_on_each_other_are_added_as_cotangents_are() {
     let pushed = g.jvp(y, &[(x, one), (a, ten), (b, ten)]).unwrap().unwrap();
     let pulled = g.vjp(y, one, &[x, a, b]).unwrap();
     let at = flyroom_tensor::Bindings64::default().with("x", &[2.0]);
-    let out = flyroom_tensor::evaluate_f64(&g, &at, &[pushed, pulled[0], pulled[1], pulled[2]]).unwrap();
+    let out =
+        flyroom_tensor::evaluate_f64(&g, &at, &[pushed, pulled[0], pulled[1], pulled[2]]).unwrap();
     // a = 6, b = 8; dy/da = b + a = 14, dy/db = 6, dy/dx = 3 * 14 + 6 = 48.
     assert_eq!(out, [[48.0 + 140.0 + 60.0], [48.0], [14.0], [6.0]]);
 }
@@ -318,16 +319,22 @@ fn a_broken_derivative_is_caught_and_the_message_names_operation_operand_and_ind
 fn every_fault_is_caught_in_every_family() {
     type Check = Box<dyn Fn(Fault) -> Result<(), flyroom_tensor::gradcheck::Failure>>;
     let ops: Vec<(Check, usize)> = vec![
-        (Box::new(|f| {
-            let e = Einsum::new("bi,io->bo", &[2, 3], &[3, 4]).unwrap();
-            gradcheck(Broken(e, f), &reals(&[&[2, 3], &[3, 4]]))
-        }), 2),
+        (
+            Box::new(|f| {
+                let e = Einsum::new("bi,io->bo", &[2, 3], &[3, 4]).unwrap();
+                gradcheck(Broken(e, f), &reals(&[&[2, 3], &[3, 4]]))
+            }),
+            2,
+        ),
         (Box::new(|f| gradcheck(Broken(Unary::Gelu, f), &reals(&[&[5]]))), 1),
         (Box::new(|f| gradcheck(Broken(Softmax, f), &reals(&[&[2, 4]]))), 1),
-        (Box::new(|f| {
-            let t = Operand::Index(vec![2], vec![1, 0]);
-            gradcheck(Broken(CrossEntropy, f), &[real(&[2, 4], 0), t])
-        }), 1),
+        (
+            Box::new(|f| {
+                let t = Operand::Index(vec![2], vec![1, 0]);
+                gradcheck(Broken(CrossEntropy, f), &[real(&[2, 4], 0), t])
+            }),
+            1,
+        ),
         (Box::new(|f| gradcheck(Broken(RootMeanSquare { eps: 1e-5 }, f), &reals(&[&[2, 4]]))), 1),
         (Box::new(|f| gradcheck(Broken(TopK { k: 2 }, f), &reals(&[&[2, 4]]))), 1),
     ];

@@ -43,7 +43,9 @@ fn leaves_that_are_unbound_or_of_the_wrong_length_or_kind_are_named() {
     let error = evaluate_f64(&g, &Bindings64::default().with("x", &[0.0; 6]), &[y]).unwrap_err();
     assert_eq!(error, Error::Unbound("w".into()));
     let short = Bindings64::default().with("x", &[0.0; 6]).with("w", &[0.0; 5]);
-    assert!(matches!(evaluate_f64(&g, &short, &[y]), Err(Error::Binding { name, .. }) if name == "w"));
+    assert!(
+        matches!(evaluate_f64(&g, &short, &[y]), Err(Error::Binding { name, .. }) if name == "w")
+    );
 }
 
 #[test]
@@ -150,7 +152,10 @@ fn a_second_derivative_is_an_error_and_never_zeros() {
     let s = g.sum(y).unwrap();
     let d = g.gradient(s, &[x]).unwrap()[0];
     let n = g.sum(d).unwrap();
-    assert_eq!(g.gradient(n, &[x]).unwrap_err().to_string().split(':').nth(1), Some(" second derivatives are out of scope"));
+    assert_eq!(
+        g.gradient(n, &[x]).unwrap_err().to_string().split(':').nth(1),
+        Some(" second derivatives are out of scope")
+    );
     let t = g.input("t", &[3]);
     assert!(matches!(g.jvp(n, &[(x, t)]), Err(Error::SecondDerivative(_))));
 }
@@ -173,10 +178,7 @@ fn an_edit_of_another_shape_or_kind_is_an_error_that_names_the_site() {
     let mut g = Graph::new();
     let x = g.input("x", &[2]);
     g.site("here", x);
-    let error = g
-        .edited(&mut |g, _, v| g.repeat_to(v, &[2, 2]).map(Some))
-        .unwrap_err()
-        .to_string();
+    let error = g.edited(&mut |g, _, v| g.repeat_to(v, &[2, 2]).map(Some)).unwrap_err().to_string();
     assert!(error.contains("'here'"), "{error}");
     assert!(g.edited(&mut |g, _, _| Ok(Some(g.index_input("t", &[2])))).is_err());
 }

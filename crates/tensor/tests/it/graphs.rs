@@ -36,8 +36,14 @@ fn record(recipe: &Recipe, rows: usize, cols: usize) -> (Graph, Vec<Value>) {
             9 => g.root_mean_square(a, 1e-5).and_then(|r| g.div(a, r)),
             10 => g.einsum("bi,io->bo", a, w).and_then(|v| g.unary(Unary::Tanh, v)),
             11 => g.concat(&[a, b], 1).and_then(|v| g.slice(v, 1, cols / 2, cols)),
-            12 => g.sum_to(a, &[rows, 1]).and_then(|s| g.unary(Unary::Tanh, s)).and_then(|s| g.mul(b, s)),
-            13 => g.sum_to(a, &[1, cols]).and_then(|s| g.unary(Unary::Tanh, s)).and_then(|s| g.repeat_to(s, &[rows, cols])),
+            12 => g
+                .sum_to(a, &[rows, 1])
+                .and_then(|s| g.unary(Unary::Tanh, s))
+                .and_then(|s| g.mul(b, s)),
+            13 => g
+                .sum_to(a, &[1, cols])
+                .and_then(|s| g.unary(Unary::Tanh, s))
+                .and_then(|s| g.repeat_to(s, &[rows, cols])),
             14 => {
                 let flat = g.reshape(a, &[cols, rows]).unwrap();
                 let flat = g.scale(flat, -1.0).unwrap();
@@ -250,7 +256,8 @@ fn a_replaced_site_reaches_its_readers_and_not_its_source() {
             _ => Ok(None),
         })
         .unwrap();
-    let outputs = [edited.at("after").unwrap(), edited.at("past").unwrap(), edited.at("hook").unwrap()];
+    let outputs =
+        [edited.at("after").unwrap(), edited.at("past").unwrap(), edited.at("hook").unwrap()];
     let mut program = Program::compile(&edited, &outputs).unwrap();
     program.run(&Context::single(), &Bindings::new().with("x", &[1.0, 2.0])).unwrap();
     assert_eq!(program.output(0), [-20.0, -40.0]);

@@ -51,8 +51,7 @@ fn exact_patching_finds_the_edges_of_induction_compiled_and_eap_names_the_dead_o
     assert_eq!(eap.gradient_dead_recall, Some(0.0), "{eap:?}");
     // Both heads attend sharply, so no gradient passes their queries and keys, nor anything that
     // is read through them alone.
-    let known: Vec<String> =
-        truth.circuit.iter().flatten().map(|k| k.edge.to_string()).collect();
+    let known: Vec<String> = truth.circuit.iter().flatten().map(|k| k.edge.to_string()).collect();
     let dead: Vec<String> = eap.gradient_dead.iter().map(ToString::to_string).collect();
     for e in known.iter().filter(|e| e.ends_with("<q>") || e.ends_with("<k>")) {
         assert!(dead.contains(e), "{e} is not among {dead:?}");

@@ -10,9 +10,11 @@ use flyroom_validate::Card;
 fn described(seed: usize) -> Option<(Description, Card, f64)> {
     let file = format!("modadd113/modadd_seed{seed}.safetensors");
     let (specimen, truth, task) = imported("modadd113", &file, None)?;
-    let subject = Subject::new(&specimen, &task, &Context::new(flyroom_tensor::Kernels::detect(), 2)).unwrap();
+    let subject =
+        Subject::new(&specimen, &task, &Context::new(flyroom_tensor::Kernels::detect(), 2))
+            .unwrap();
     let d = Fourier.describe(&subject, None, &Fourier.defaults(), 0).unwrap();
-    let card = cards(&subject, &truth, &[d.explanation.clone()]).remove(0);
+    let card = cards(&subject, &truth, std::slice::from_ref(&d.explanation)).remove(0);
     let accuracy = task.accuracy(subject.runner.logits().unwrap().data()).unwrap();
     Some((d, card, accuracy))
 }
@@ -48,7 +50,11 @@ fn seed_0_has_six_key_frequencies_and_36_is_in_the_embedding_but_unused() {
     let skill = exam.effect.skill.unwrap();
     assert!(skill > exam.null.as_ref().unwrap().high, "{card:#?}");
     assert!(skill < 0.9, "{card:#?}");
-    assert!(card.verdict.contains("right parts") && card.verdict.contains("in part"), "{}", card.verdict);
+    assert!(
+        card.verdict.contains("right parts") && card.verdict.contains("in part"),
+        "{}",
+        card.verdict
+    );
 }
 
 #[test]

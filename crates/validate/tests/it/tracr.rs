@@ -37,8 +37,7 @@ fn exact_patching_finds_exactly_the_edges_that_the_corruption_moves() {
         let exact = Scores::Exact;
         let d = exact.describe(&subject, None, &exact.defaults(), 0).unwrap();
         let Body::Circuit { edges, .. } = &d.explanation.body else { unreachable!() };
-        let score =
-            wiring::score(&subject, &d.edges, edges, truth.circuit.as_deref(), 1).unwrap();
+        let score = wiring::score(&subject, &d.edges, edges, truth.circuit.as_deref(), 1).unwrap();
         let t = score.truth.unwrap();
         assert_eq!((t.recall, t.auroc), (1.0, 1.0), "{name}: {t:?}");
         assert_eq!(t.precision, 1.0, "{name}: extra {:?}", t.extra);

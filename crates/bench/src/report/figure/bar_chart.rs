@@ -45,13 +45,19 @@ impl BarChart {
         let slot = (Frame::RIGHT - Frame::LEFT) / count as f64;
         let middle = |i: usize| Frame::LEFT + (i as f64 + 0.5) * slot;
         // Every name where there is room; else every second, fifth, tenth, ...
-        let widest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(1) as f64 * 7.0 + 6.0;
-        let every = [1, 2, 5, 10, 20, 50, 100].into_iter().find(|e| *e as f64 * slot >= widest).unwrap_or(count);
+        let widest =
+            self.names.iter().map(|n| n.chars().count()).max().unwrap_or(1) as f64 * 7.0 + 6.0;
+        let every = [1, 2, 5, 10, 20, 50, 100]
+            .into_iter()
+            .find(|e| *e as f64 * slot >= widest)
+            .unwrap_or(count);
         let ticks: Vec<(f64, String)> = (0..self.names.len())
             .filter(|i| i % every == 0 || self.highlighted.contains(i) && every > 1)
             .fold(Vec::new(), |mut ticks: Vec<(f64, String)>, i| {
                 // A highlighted name goes before a regular one that it would touch.
-                if self.highlighted.contains(&i) && ticks.last().is_some_and(|(x, _)| middle(i) - x < widest * 0.8) {
+                if self.highlighted.contains(&i)
+                    && ticks.last().is_some_and(|(x, _)| middle(i) - x < widest * 0.8)
+                {
                     ticks.pop();
                 }
                 if ticks.last().is_none_or(|(x, _)| middle(i) - x >= widest * 0.8) {
@@ -92,7 +98,9 @@ impl BarChart {
     }
 
     pub(super) fn legend(&self) -> String {
-        let block = |class: String| format!("<rect class=\"block {class}\" x=\"4\" y=\"0\" width=\"14\" height=\"10\"/>");
+        let block = |class: String| {
+            format!("<rect class=\"block {class}\" x=\"4\" y=\"0\" width=\"14\" height=\"10\"/>")
+        };
         let mut items = Vec::new();
         if !self.highlighted.is_empty() && !self.highlight.is_empty() {
             items.push((block("highlighted".into()), self.highlight.clone()));
@@ -100,7 +108,11 @@ impl BarChart {
         if self.series.len() > 1 || !items.is_empty() {
             let plain = self.highlighted.is_empty();
             items.extend(self.series.iter().enumerate().map(|(i, series)| {
-                let class = if plain { format!("c{}", i % COLOURS) } else { format!("quiet q{}", i % COLOURS) };
+                let class = if plain {
+                    format!("c{}", i % COLOURS)
+                } else {
+                    format!("quiet q{}", i % COLOURS)
+                };
                 (block(class), series.name.clone())
             }));
         }

@@ -97,10 +97,16 @@ impl CircuitGraph {
         let mut edges: Vec<&CircuitEdge> = self.edges.iter().collect();
         edges.sort_by_key(|e| e.mark);
         for edge in edges {
-            let (Some(from), Some(to)) = (centres.get(edge.from.as_str()), centres.get(edge.to.as_str())) else {
+            let (Some(from), Some(to)) =
+                (centres.get(edge.from.as_str()), centres.get(edge.to.as_str()))
+            else {
                 continue;
             };
-            let share = if largest > 0.0 && edge.weight.is_finite() { edge.weight.abs() / largest } else { 0.0 };
+            let share = if largest > 0.0 && edge.weight.is_finite() {
+                edge.weight.abs() / largest
+            } else {
+                0.0
+            };
             text.push_str(&format!(
                 "<path class=\"wire {}\" stroke-width=\"{}\" d=\"{}\"><title>{} to {}, {}: {}</title></path>",
                 edge.mark.name(),
@@ -132,11 +138,18 @@ impl CircuitGraph {
     }
 
     pub(super) fn legend(&self) -> String {
-        let mut marks: Vec<EdgeMark> = self.edges.iter().map(|e| e.mark).filter(|m| *m != EdgeMark::Plain).collect();
+        let mut marks: Vec<EdgeMark> =
+            self.edges.iter().map(|e| e.mark).filter(|m| *m != EdgeMark::Plain).collect();
         marks.sort_unstable();
         marks.dedup();
         let item = |mark: &EdgeMark| {
-            (format!("<path class=\"wire {}\" stroke-width=\"2.4\" d=\"M0 5L22 5\"/>", mark.name()), mark.name().to_owned())
+            (
+                format!(
+                    "<path class=\"wire {}\" stroke-width=\"2.4\" d=\"M0 5L22 5\"/>",
+                    mark.name()
+                ),
+                mark.name().to_owned(),
+            )
         };
         super::legend(&marks.iter().rev().map(item).collect::<Vec<_>>())
     }
@@ -147,7 +160,11 @@ impl CircuitGraph {
 fn wire((x1, y1, row1): (f64, f64, usize), (x2, y2, row2): (f64, f64, usize)) -> String {
     let (start, end) = (y1 - BOX[1] / 2.0, y2 + BOX[1] / 2.0);
     let skipped = row2.saturating_sub(row1).saturating_sub(1) as f64;
-    let bow = if skipped > 0.0 { (BOX[0] * 0.75 + 8.0 * skipped) * if x1 + x2 > 480.0 { 1.0 } else { -1.0 } } else { 0.0 };
+    let bow = if skipped > 0.0 {
+        (BOX[0] * 0.75 + 8.0 * skipped) * if x1 + x2 > 480.0 { 1.0 } else { -1.0 }
+    } else {
+        0.0
+    };
     let reach = ((start - end) * 0.45).abs().max(10.0);
     format!(
         "M{} {}C{} {} {} {} {} {}",

@@ -37,7 +37,8 @@ impl DecoderPlot {
     pub(super) fn draw(&self) -> ([f64; 2], String) {
         let shown = |v: &&Vector| v.x.is_finite() && v.y.is_finite();
         let length = |v: &Vector| (v.x * v.x + v.y * v.y).sqrt();
-        let longest = self.truth.iter().chain(&self.learned).filter(shown).map(length).fold(0.0, f64::max);
+        let longest =
+            self.truth.iter().chain(&self.learned).filter(shown).map(length).fold(0.0, f64::max);
         let scale = if longest > 0.0 && longest.is_finite() { RADIUS / longest } else { 0.0 };
         let [cx, cy] = [SIZE[0] / 2.0, SIZE[1] / 2.0];
         let place = |v: &Vector| (cx + v.x * scale, cy - v.y * scale);
@@ -51,12 +52,22 @@ impl DecoderPlot {
         ));
         for vector in self.truth.iter().filter(shown) {
             let (x, y) = place(vector);
-            text.push_str(&format!("<line class=\"ray\" x1=\"{cx}\" y1=\"{cy}\" x2=\"{}\" y2=\"{}\"/>", at(x), at(y)));
+            text.push_str(&format!(
+                "<line class=\"ray\" x1=\"{cx}\" y1=\"{cy}\" x2=\"{}\" y2=\"{}\"/>",
+                at(x),
+                at(y)
+            ));
             let size = length(vector);
             if !vector.name.is_empty() && size > 0.0 {
                 // Beyond the tip, pushed outwards.
                 let (dx, dy) = (vector.x / size, vector.y / size);
-                let anchor = if dx > 0.3 { "start" } else if dx < -0.3 { "end" } else { "middle" };
+                let anchor = if dx > 0.3 {
+                    "start"
+                } else if dx < -0.3 {
+                    "end"
+                } else {
+                    "middle"
+                };
                 text.push_str(&format!(
                     "<text class=\"tick\" x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
                     at(x + 10.0 * dx),
@@ -82,7 +93,10 @@ impl DecoderPlot {
 
 pub(super) fn legend() -> String {
     super::legend(&[
-        ("<line class=\"ray\" x1=\"0\" y1=\"5\" x2=\"22\" y2=\"5\"/>".into(), "true direction".into()),
+        (
+            "<line class=\"ray\" x1=\"0\" y1=\"5\" x2=\"22\" y2=\"5\"/>".into(),
+            "true direction".into(),
+        ),
         ("<circle class=\"learned\" cx=\"11\" cy=\"5\" r=\"4.5\"/>".into(), "learned".into()),
         ("<circle class=\"circle\" cx=\"11\" cy=\"5\" r=\"4.5\"/>".into(), "length 1".into()),
     ])

@@ -30,7 +30,9 @@ impl Heatmap {
         let largest = finite().map(f64::abs).fold(0.0, f64::max);
         let (n_rows, n_columns) = (self.rows.len().max(1), self.columns.len().max(1));
         let cell = (400.0 / n_columns as f64).min(260.0 / n_rows as f64).clamp(9.0, 44.0);
-        let names_width = self.rows.iter().map(|n| n.chars().count().min(14)).max().unwrap_or(0) as f64 * 7.0 + 10.0;
+        let names_width =
+            self.rows.iter().map(|n| n.chars().count().min(14)).max().unwrap_or(0) as f64 * 7.0
+                + 10.0;
         let (left, top) = (names_width.max(30.0), 40.0);
         let width = (left + cell * n_columns as f64 + 12.0).max(300.0);
         let height = top + cell * n_rows as f64 + 40.0;
@@ -40,7 +42,9 @@ impl Heatmap {
             _ => format!("{}{}", self.y_label, self.x_label),
         };
         let mut text = format!("<text class=\"axis\" x=\"4\" y=\"13\">{}</text>", escape(&heading));
-        let every = |size: f64| [1, 2, 5, 10, 20, 50].into_iter().find(|e| *e as f64 * cell >= size).unwrap_or(100);
+        let every = |size: f64| {
+            [1, 2, 5, 10, 20, 50].into_iter().find(|e| *e as f64 * cell >= size).unwrap_or(100)
+        };
         for (i, name) in self.rows.iter().enumerate().step_by(every(13.0)) {
             text.push_str(&format!(
                 "<text class=\"tick\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
@@ -49,7 +53,9 @@ impl Heatmap {
                 escape(&clip(name, 14))
             ));
         }
-        let widest = self.columns.iter().map(|n| n.chars().count().min(8)).max().unwrap_or(1) as f64 * 7.0 + 4.0;
+        let widest =
+            self.columns.iter().map(|n| n.chars().count().min(8)).max().unwrap_or(1) as f64 * 7.0
+                + 4.0;
         for (j, name) in self.columns.iter().enumerate().step_by(every(widest)) {
             text.push_str(&format!(
                 "<text class=\"tick\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
@@ -60,7 +66,11 @@ impl Heatmap {
         }
         for (i, row) in self.values.iter().enumerate().take(n_rows) {
             for (j, value) in row.iter().enumerate().take(n_columns) {
-                text.push_str(&self.cell(*value, largest, [left + j as f64 * cell, top + i as f64 * cell, cell]));
+                text.push_str(&self.cell(
+                    *value,
+                    largest,
+                    [left + j as f64 * cell, top + i as f64 * cell, cell],
+                ));
             }
         }
         text.push_str(&scale(left, height - 14.0, largest, finite().any(|v| v < 0.0)));
@@ -70,7 +80,9 @@ impl Heatmap {
     fn cell(&self, value: Option<f64>, largest: f64, [x, y, size]: [f64; 3]) -> String {
         let (x, y, side) = (at(x + 0.5), at(y + 0.5), at(size - 1.0));
         match value.filter(|v| v.is_finite()) {
-            None => format!("<rect class=\"absent\" x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\"/>"),
+            None => format!(
+                "<rect class=\"absent\" x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\"/>"
+            ),
             Some(v) => {
                 let share = if largest > 0.0 { v.abs() / largest } else { 0.0 };
                 let class = if v < 0.0 { "negative" } else { "positive" };
@@ -85,7 +97,8 @@ impl Heatmap {
 
 /// Five squares from the least to the largest.
 fn scale(x: f64, y: f64, largest: f64, negative: bool) -> String {
-    let shares: &[f64] = if negative { &[-1.0, -0.5, 0.0, 0.5, 1.0] } else { &[0.0, 0.25, 0.5, 0.75, 1.0] };
+    let shares: &[f64] =
+        if negative { &[-1.0, -0.5, 0.0, 0.5, 1.0] } else { &[0.0, 0.25, 0.5, 0.75, 1.0] };
     let mut text = String::new();
     for (i, share) in shares.iter().enumerate() {
         let class = if *share < 0.0 { "negative" } else { "positive" };

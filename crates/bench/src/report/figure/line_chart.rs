@@ -51,7 +51,10 @@ impl LineChart {
     pub(super) fn draw(&self) -> ([f64; 2], String) {
         let points = || self.series.iter().flat_map(|s| s.points.iter());
         let x = Axis::new(points().map(|p| p[0]), self.log_x, Frame::LEFT, Frame::RIGHT);
-        let y = Frame::y_axis(points().map(|p| p[1]).chain(self.levels.iter().map(|l| l.y)), self.log_y);
+        let y = Frame::y_axis(
+            points().map(|p| p[1]).chain(self.levels.iter().map(|l| l.y)),
+            self.log_y,
+        );
         let frame = Frame { x, y };
         let mut text = frame.draw(&self.x_label, &self.y_label, None);
         for level in &self.levels {
@@ -95,7 +98,10 @@ impl LineChart {
         }
         let item = |(i, series): (usize, &Series)| {
             let dashed = if series.dashed { " dashed" } else { "" };
-            (format!("<path class=\"line c{}{dashed}\" d=\"M0 5L22 5\"/>", i % COLOURS), series.name.clone())
+            (
+                format!("<path class=\"line c{}{dashed}\" d=\"M0 5L22 5\"/>", i % COLOURS),
+                series.name.clone(),
+            )
         };
         super::legend(&self.series.iter().enumerate().map(item).collect::<Vec<_>>())
     }

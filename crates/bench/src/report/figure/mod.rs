@@ -71,7 +71,8 @@ impl Figure {
             Self::BarChart(f) => f.draw(),
         };
         // A small drawing is not blown up; a wide one scrolls in its box rather than shrink its letters.
-        let least = if width > 500.0 { format!("min-width:{}px;", at(width * 0.9)) } else { String::new() };
+        let least =
+            if width > 500.0 { format!("min-width:{}px;", at(width * 0.9)) } else { String::new() };
         let most = at(width * 1.2);
         format!(
             "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" style=\"{least}max-width:{most}px\">{body}</svg>",
