@@ -66,7 +66,13 @@ impl Bench {
     ) -> Result<(), Fault> {
         // A checkpoint lies outside the cell's folder, which a kill leaves to be removed.
         let name = blake3::hash(
-            serde_json::to_string(&json!([organism.entry().name, parameters, seed]))?.as_bytes(),
+            serde_json::to_string(&json!([
+                organism.entry().name,
+                organism.entry().version,
+                parameters,
+                seed
+            ]))?
+            .as_bytes(),
         );
         let checkpoints = self.root.join("checkpoints").join(name.to_hex().as_str());
         let nursery =

@@ -146,7 +146,7 @@ impl Specimen {
                 &model,
                 format!(
                     "the weights are not those of specimen.json (blake3 {}); hint: breed it again",
-                    &spec.weights[..12.min(spec.weights.len())]
+                    spec.weights.chars().take(12).collect::<String>()
                 ),
             ));
         }
@@ -184,6 +184,10 @@ impl Truth {
         let text = std::fs::read_to_string(path).map_err(|e| {
             bad(format!("{e}; hint: truth lies beside the specimen it was bred with"))
         })?;
-        serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
+        let truth: Self = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        if truth.schema != 1 {
+            return Err(bad(format!("schema {} is newer than this program", truth.schema)));
+        }
+        Ok(truth)
     }
 }
