@@ -365,12 +365,22 @@ impl Observed {
         e: &Explanation,
         questions: &[usize],
     ) -> Result<Vec<Option<Vec<f32>>>, Error> {
-        let inputs: BTreeSet<usize> =
-            questions.iter().map(|&q| self.exam.held_out[q].row.input).collect();
+        let items: Vec<&Item> = questions.iter().map(|&q| &self.exam.held_out[q]).collect();
+        self.effects_of(subject, e, &items)
+    }
+
+    /// The same for any questions.
+    fn effects_of(
+        &self,
+        subject: &Subject,
+        e: &Explanation,
+        items: &[&Item],
+    ) -> Result<Vec<Option<Vec<f32>>>, Error> {
+        let inputs: BTreeSet<usize> = items.iter().map(|i| i.row.input).collect();
         // Clean rows and questions in one call: they share what the explanation computes.
         let mut rows: Vec<Row> =
             inputs.iter().map(|&input| Row { input, interventions: vec![] }).collect();
-        rows.extend(questions.iter().map(|&q| self.exam.held_out[q].row.clone()));
+        rows.extend(items.iter().map(|i| i.row.clone()));
         let scene = self.stage.scene(subject, e.access());
         let mut predictions = predict(e, &scene, &rows)?;
         let asked = predictions.split_off(inputs.len());
@@ -387,6 +397,19 @@ impl Observed {
             });
         }
         Ok(out)
+    }
+
+    /// Squared error of an explanation on the seen questions, and that of "no effect": by these
+    /// the grid of its reals is chosen.
+    pub fn seen_error(&self, subject: &Subject, e: &Explanation) -> Result<(f64, f64), Error> {
+        let items: Vec<&Item> = self.exam.seen.iter().collect();
+        let (mut own, mut nothing) = (0.0, 0.0);
+        for (truth, said) in self.seen.iter().zip(self.effects_of(subject, e, &items)?) {
+            let silent = norm(truth) * norm(truth);
+            nothing += silent;
+            own += said.map_or(silent, |d| squared(truth, &d));
+        }
+        Ok((own, nothing))
     }
 
     /// Skill of the explanation against outcomes that belong to other questions of the family:

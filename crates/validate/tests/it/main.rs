@@ -67,6 +67,13 @@ fn truth_holds_and_controls_are_blamed(subject: &Subject, truth: &Truth) {
             assert_eq!(f.abstained, 0, "{name}: {f:?}");
         }
     }
+    // A program is far smaller than the weights that it explains, at 17 bits each.
+    let bits = cards[0].bits.unwrap();
+    let weights: usize = subject.network().weights().values().map(|t| t.data().len()).sum();
+    assert!(bits.once > 0.0 && bits.per_token == 0.0, "{name}: {bits:?}");
+    if weights > 5000 {
+        assert!(bits.once < 17.0 * weights as f64, "{name}: {bits:?} for {weights} weights");
+    }
     let null = ranked(0).null.as_ref().unwrap();
     assert!(null.draws >= 200 && null.high < flyroom_validate::HOLDS, "{name}: {null:?}");
     assert!(ranked(0).shuffled.unwrap() <= 0.05, "{name}: {:?}", ranked(0).shuffled);
