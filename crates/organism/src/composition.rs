@@ -7,12 +7,13 @@
 //! *Intuition*: what a path carries is gone when the path carries another sequence's values.
 //! *Source* of the words: thresholds fixed on bred specimens, stated at [`Class`].
 
-use crate::{Error, Task};
+use crate::{Error, Parameters, Task};
 use flyroom_network::{
     Edge, Intervention, Network, Operation, Receiver, Row, Runner, Sender, TransformerConfig,
 };
 use flyroom_tensor::Context;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// A path *carries* the lookup when cutting it takes at least this share of what cutting all
 /// three takes.
@@ -65,6 +66,21 @@ pub struct Composition {
     pub mean: Cut,
     /// The verdict.
     pub class: Class,
+}
+
+impl Composition {
+    /// The verdict and the accuracies behind it, as they stand among a specimen's numbers.
+    pub fn metrics(&self) -> Parameters {
+        let cuts = [
+            ("cut_key", self.resample.key),
+            ("cut_query", self.resample.query),
+            ("cut_value", self.resample.value),
+            ("cut_all", self.resample.all),
+        ];
+        let mut out: Parameters = cuts.into_iter().map(|(n, x)| (n.into(), json!(x))).collect();
+        out.insert("composition".into(), json!(self.class));
+        out
+    }
 }
 
 /// Accuracy with the edges from one head of layer 0 to one input of one head of layer 1 cut by

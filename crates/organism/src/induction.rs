@@ -381,16 +381,7 @@ impl Organism for Induction {
         let task = task(&p)?;
         let mut out: Json =
             scores(&task, network, cx)?.into_iter().map(|(n, x)| (n, json!(x))).collect();
-        let found = composition(network, &task, cx)?;
-        out.insert("composition".into(), json!(found.class));
-        for (name, x) in [
-            ("cut_key", found.resample.key),
-            ("cut_query", found.resample.query),
-            ("cut_value", found.resample.value),
-            ("cut_all", found.resample.all),
-        ] {
-            out.insert(name.into(), json!(x));
-        }
+        out.extend(composition(network, &task, cx)?.metrics());
         Ok(out)
     }
 }

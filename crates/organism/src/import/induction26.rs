@@ -10,6 +10,7 @@ use super::file::TensorFile;
 use super::{
     Declared, Imported, Layout, Options, as_parameters, contested, not_bred, transformer_lens,
 };
+use crate::composition::composition;
 use crate::modular_addition::{accuracy_and_loss, other_inputs};
 use crate::train::Nursery;
 use crate::{
@@ -131,7 +132,10 @@ impl Organism for Induction26 {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error> {
-        accuracy_and_loss(&self.task(parameters, None)?, network, cx)
+        let task = self.task(parameters, None)?;
+        let mut out = accuracy_and_loss(&task, network, cx)?;
+        out.extend(composition(network, &task, cx)?.metrics());
+        Ok(out)
     }
 }
 
