@@ -495,7 +495,7 @@ impl Stage {
     }
 
     /// The outputs that count of a prediction, comparable; `None` if it abstained.
-    fn read(&self, subject: &Subject, input: usize, p: &Prediction) -> Option<Vec<f32>> {
+    pub fn read(&self, subject: &Subject, input: usize, p: &Prediction) -> Option<Vec<f32>> {
         let y = p.output()?;
         let c = subject.task.columns;
         let mut counted = vec![];

@@ -29,6 +29,18 @@ fn the_program_of_induction_compiled_predicts_every_in_domain_intervention() {
 }
 
 #[test]
+fn the_program_of_induction_compiled_is_right_for_all_inputs_to_length_4_and_all_singles() {
+    let (specimen, truth) = bred("induction-compiled", json!({}), 5);
+    let organism = find("induction-compiled").unwrap();
+    for length in 2..=4 {
+        let task = organism.task(&specimen.spec.parameters, Some(length)).unwrap();
+        assert!(task.exhaustive);
+        let subject = Subject::new(&specimen, &task, &Context::single()).unwrap();
+        assert!(super::exhaustively(&subject, &truth, 1e-4) > task.clean);
+    }
+}
+
+#[test]
 fn exact_patching_finds_the_edges_of_induction_compiled_and_eap_names_the_dead_ones() {
     let (specimen, truth) = bred("induction-compiled", json!({}), 1);
     let organism = find("induction-compiled").unwrap();

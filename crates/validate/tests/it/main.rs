@@ -4,7 +4,8 @@ mod compiled;
 mod modadd113;
 mod tracr;
 
-use flyroom_explanation::Explanation;
+use flyroom_explanation::{Explanation, predict};
+use flyroom_network::{Intervention, Operation, Row};
 use flyroom_organism::{Specimen, Subject, Task, Truth};
 use flyroom_tensor::Context;
 use flyroom_validate::{Card, Observed, exam, hold};
@@ -82,4 +83,42 @@ fn truth_holds_and_controls_are_blamed(subject: &Subject, truth: &Truth) {
     assert_eq!(cards[1].blame.as_deref(), Some("decompose"), "{name}");
     assert!(skill(2) < flyroom_validate::HOLDS, "{name}: with a wrong program {}", skill(2));
     assert_eq!(cards[2].blame.as_deref(), Some("describe"), "{name}");
+}
+
+/// Every input of a task, with every variable of the truth set to each of its values at each of
+/// its positions and interchanged with one other input: the program says what the network does.
+/// Returns how many runs were compared.
+fn exhaustively(subject: &Subject, truth: &Truth, within: f32) -> usize {
+    let e = truth.explanation.as_ref().unwrap();
+    let stage = flyroom_validate::Stage::new(subject);
+    let task = subject.task;
+    let mut compared = 0;
+    for v in &truth.variables {
+        for &pos in v.positions.iter().filter(|&&p| p < task.pos()) {
+            let mut operations: Vec<Operation> =
+                v.values.iter().map(|x| Operation::Set { values: x.clone() }).collect();
+            operations.push(Operation::Interchange { input: (7 * pos) % task.clean });
+            for operation in operations {
+                let selector = v.selector.clone().at_pos(pos);
+                let rows: Vec<Row> = (0..task.clean)
+                    .map(|input| Row {
+                        input,
+                        interventions: vec![Intervention::site(
+                            selector.clone(),
+                            operation.clone(),
+                        )],
+                    })
+                    .collect();
+                let said = predict(e, &stage.scene(subject, e.access()), &rows).unwrap();
+                for ((row, p), y) in rows.iter().zip(said).zip(subject.runner.run(&rows).unwrap()) {
+                    let said = stage.read(subject, row.input, &p).unwrap();
+                    for (a, b) in said.iter().zip(task.reading(row.input, &y)) {
+                        assert!((a - b).abs() <= within, "{}: {} {row:?}", subject.label, v.name);
+                    }
+                    compared += 1;
+                }
+            }
+        }
+    }
+    compared
 }

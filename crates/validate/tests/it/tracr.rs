@@ -44,3 +44,20 @@ fn exact_patching_finds_exactly_the_edges_that_the_corruption_moves() {
         assert!(score.faithfulness["resample"] > 0.99, "{name}: {:?}", score.faithfulness);
     }
 }
+
+#[test]
+fn the_programs_of_the_four_are_right_for_all_inputs_to_length_3_and_all_single_interventions() {
+    for name in FOUR {
+        let file = format!("tracr/{name}.safetensors");
+        let Some((specimen, truth, _)) = imported("tracr", &file, Some(3)) else { return };
+        let organism = flyroom_organism::find(&specimen.spec.organism).unwrap();
+        for length in 1..=3 {
+            let task = organism.task(&specimen.spec.parameters, Some(length)).unwrap();
+            assert!(task.exhaustive);
+            let subject = Subject::new(&specimen, &task, &Context::single()).unwrap();
+            // Rotated weights of 100 feed a ReLU: 1e-4 is their float floor.
+            let compared = super::exhaustively(&subject, &truth, 2e-4);
+            assert!(compared > task.clean, "{name}: {compared} runs of length {length}");
+        }
+    }
+}
