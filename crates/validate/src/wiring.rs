@@ -19,6 +19,10 @@ use std::collections::BTreeMap;
 /// Random circuits drawn for the null.
 pub const DRAWS: usize = 1000;
 
+/// Edge scores below this share of m(N) - m(0) are float noise and tie at 0: the metric is a mean of
+/// sums of f32, whose rounding is of the order of 1e-7 of its terms.
+pub const FLOOR: f64 = 1e-6;
+
 /// What a circuit is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WiringScore {
@@ -49,7 +53,7 @@ pub struct WiringScore {
 /// Edges against the true ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EdgeTruthScore {
-    /// Area under the ROC of |score| over testable edges; ties averaged.
+    /// Area under the ROC of |score| over testable edges; ties averaged, scores below [`FLOOR`] tied.
     pub auroc: f64,
     /// The same for scores drawn at random: mean and 95 % interval, theory says 1/2.
     pub null_auroc: [f64; 3],
@@ -204,7 +208,8 @@ pub fn score(
         cpr,
         cmd,
         cpr_bounded,
-        truth: truth.map(|t| against_truth(scores, &kept, t, seed)),
+        truth: truth
+            .map(|t| against_truth(scores, &kept, t, FLOOR * (ends.0 - ends.1).abs(), seed)),
     })
 }
 
@@ -268,13 +273,15 @@ fn against_truth(
     scores: &[EdgeScore],
     kept: &[Edge],
     truth: &[KnownEdge],
+    floor: f64,
     seed: u64,
 ) -> EdgeTruthScore {
+    let seen = |score: f64| if score.abs() < floor { 0.0 } else { score.abs() };
     let known = |e: Edge| truth.iter().find(|k| k.edge == e);
     let ranked: Vec<(f64, bool)> = scores
         .iter()
         .filter(|s| known(s.edge).is_none_or(|k| k.testable))
-        .map(|s| (s.score.abs(), known(s.edge).is_some()))
+        .map(|s| (seen(s.score), known(s.edge).is_some()))
         .collect();
     let mut g = Stream::new(seed, "wiring/auroc").block(0);
     let mut null: Vec<f64> = (0..DRAWS)

@@ -61,6 +61,8 @@ fn exact_patching_finds_the_edges_of_induction_compiled_and_eap_names_the_dead_o
     let eap = score(Scores::Eap).truth.unwrap();
     assert!(!eap.gradient_dead.is_empty());
     assert_eq!(eap.gradient_dead_recall, Some(0.0), "{eap:?}");
+    // Their scores differ from those of other edges only below the float floor.
+    assert!(eap.auroc < 0.9, "{}", eap.auroc);
     // Both heads attend sharply, so no gradient passes their queries and keys, nor anything that
     // is read through them alone.
     let known: Vec<String> = truth.circuit.iter().flatten().map(|k| k.edge.to_string()).collect();
