@@ -1,9 +1,10 @@
 //! A dictionary: latents read from activations and written back as directions.
 //!
 //! z = f((x - b_dec) W_enc + b_enc), x^ = z W_dec + b_dec, with f the identity (PCA, neurons), a
-//! ReLU (Bricken et al. 2023) or the ReLU of the k largest (Gao et al. 2024, eq. 2). Names and
-//! orientation of the tensors are SAELens'. Both products run in the engine, so latents are the
-//! same bits on every CPU and with any number of threads.
+//! ReLU (Bricken et al. 2023), the ReLU of the k largest (Gao et al. 2024, eq. 2), a jump
+//! (Rajamanoharan et al. 2024, arXiv 2407.14435, eq. 4) or a gate (Rajamanoharan et al. 2024, arXiv
+//! 2404.16014, eq. 6). Names and orientation of the tensors are SAELens'. Products run in the
+//! engine, so latents are the same bits on every CPU and with any number of threads.
 //!
 //! ```
 //! use flyroom_decompose::{Dictionary, Encode};
@@ -20,13 +21,13 @@
 
 use crate::Error;
 use flyroom_network::RawTensor;
-use flyroom_tensor::{Bindings, Context, Graph, Program, Tensor, Value};
+use flyroom_tensor::{Bindings, Context, Graph, Program, Tensor, Value, math};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
 /// How pre-activations become latents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encode {
     /// As they are (PCA, neurons).
@@ -35,6 +36,30 @@ pub enum Encode {
     Relu,
     /// ReLU of the k largest.
     TopK(usize),
+    /// max(x, 0) where x is above the threshold of its latent, else 0.
+    JumpRelu {
+        /// `[d_sae]`
+        threshold: Vec<f32>,
+    },
+    /// max(m, 0) where x > 0, else 0; m = (x_in W_enc) exp(r_mag) + b_mag is a second reading of the
+    /// same directions. The bias of x itself, `b_gate`, is the dictionary's `b_enc`.
+    Gated {
+        /// Log of the scale of each latent, `[d_sae]`.
+        r_mag: Vec<f32>,
+        /// Bias of the magnitudes, `[d_sae]`.
+        b_mag: Vec<f32>,
+    },
+}
+
+impl Encode {
+    /// The vectors of one number a latent that it needs beside the biases.
+    pub(crate) fn vectors(&self) -> Vec<(&'static str, &[f32])> {
+        match self {
+            Self::Linear | Self::Relu | Self::TopK(_) => vec![],
+            Self::JumpRelu { threshold } => vec![("threshold", threshold)],
+            Self::Gated { r_mag, b_mag } => vec![("r_mag", r_mag), ("b_mag", b_mag)],
+        }
+    }
 }
 
 /// Latents z = encode((x - b_dec) W_enc + b_enc), reconstruction z W_dec + b_dec.
@@ -113,6 +138,17 @@ impl Dictionary {
         {
             return Err(Error::Shapes(format!("k = {k} of {n} latents")));
         }
+        for (name, values) in encode.vectors() {
+            if values.len() != n {
+                return Err(Error::Shapes(format!(
+                    "{name} has {} entries, wanted one for each of {n} latents",
+                    values.len()
+                )));
+            }
+            if let Some(i) = values.iter().position(|x| !x.is_finite()) {
+                return Err(Error::Shapes(format!("{name} holds {} at {i}", values[i])));
+            }
+        }
         Ok(Self {
             site: site.into(),
             w_enc,
@@ -147,15 +183,47 @@ impl Dictionary {
 
     /// Latents `[sample, d_sae]` of activations `[sample, d_in]`.
     pub fn encode(&self, x: &Tensor, cx: &Context) -> Result<Tensor, Error> {
-        self.rows(x, self.d_in(), self.n_latents(), cx, |g, x| {
+        let mut z = self.pre_latents(x, &self.w_enc, &self.b_enc, cx)?;
+        match &self.encode {
+            Encode::Linear | Encode::Relu | Encode::TopK(_) => {}
+            Encode::JumpRelu { threshold } => {
+                for row in z.data_mut().chunks_exact_mut(threshold.len()) {
+                    for (z, &t) in row.iter_mut().zip(threshold) {
+                        *z = if *z > t { z.max(0.0) } else { 0.0 };
+                    }
+                }
+            }
+            Encode::Gated { r_mag, b_mag } => {
+                let n = self.n_latents();
+                let scale: Vec<f32> = r_mag.iter().map(|&r| math::exp(r)).collect();
+                let w =
+                    Tensor::from_fn(self.w_enc.shape(), |i| self.w_enc.data()[i] * scale[i % n]);
+                let magnitude = self.pre_latents(x, &w, &Tensor::new(&[n], b_mag.clone())?, cx)?;
+                for (z, &m) in z.data_mut().iter_mut().zip(magnitude.data()) {
+                    *z = if *z > 0.0 { m.max(0.0) } else { 0.0 };
+                }
+            }
+        }
+        Ok(z)
+    }
+
+    /// What the graph makes of activations: latents, or for a jump or a gate what it decides on.
+    fn pre_latents(
+        &self,
+        x: &Tensor,
+        w_enc: &Tensor,
+        b_enc: &Tensor,
+        cx: &Context,
+    ) -> Result<Tensor, Error> {
+        self.rows(x, self.d_in(), self.n_latents(), (w_enc, b_enc), cx, |g, x| {
             let leaves = self.leaves(g);
-            record_encode(g, x, &leaves, self.encode, self.subtract_b_dec)
+            record_encode(g, x, &leaves, &self.encode, self.subtract_b_dec)
         })
     }
 
     /// Activations `[sample, d_in]` from latents `[sample, d_sae]`.
     pub fn decode(&self, z: &Tensor, cx: &Context) -> Result<Tensor, Error> {
-        self.rows(z, self.n_latents(), self.d_in(), cx, |g, z| {
+        self.rows(z, self.n_latents(), self.d_in(), (&self.w_enc, &self.b_enc), cx, |g, z| {
             let leaves = self.leaves(g);
             record_decode(g, z, &leaves)
         })
@@ -163,11 +231,17 @@ impl Dictionary {
 
     /// decode(encode(x)), `[sample, d_in]`.
     pub fn reconstruct(&self, x: &Tensor, cx: &Context) -> Result<Tensor, Error> {
-        self.rows(x, self.d_in(), self.d_in(), cx, |g, x| {
-            let leaves = self.leaves(g);
-            let z = record_encode(g, x, &leaves, self.encode, self.subtract_b_dec)?;
-            record_decode(g, z, &leaves)
-        })
+        let width = self.d_in();
+        let rows = match x.shape() {
+            &[rows, w] if w == width => rows,
+            _ => return self.encode(x, cx), // says what is wrong
+        };
+        let mut out = Vec::with_capacity(x.data().len());
+        for chunk in x.data().chunks(CHUNK * width) {
+            let chunk = Tensor::new(&[chunk.len() / width, width], chunk.to_vec())?;
+            out.extend_from_slice(self.decode(&self.encode(&chunk, cx)?, cx)?.data());
+        }
+        Ok(Tensor::new(&[rows, width], out)?)
     }
 
     fn leaves(&self, g: &mut Graph) -> Leaves {
@@ -179,6 +253,7 @@ impl Dictionary {
         x: &Tensor,
         width: usize,
         width_out: usize,
+        (w_enc, b_enc): (&Tensor, &Tensor),
         cx: &Context,
         record: impl Fn(&mut Graph, Value) -> Result<Value, flyroom_tensor::Error>,
     ) -> Result<Tensor, Error> {
@@ -206,8 +281,8 @@ impl Dictionary {
             };
             let bindings = Bindings::new()
                 .with("x", chunk)
-                .with("W_enc", self.w_enc.data())
-                .with("b_enc", self.b_enc.data())
+                .with("W_enc", w_enc.data())
+                .with("b_enc", b_enc.data())
                 .with("W_dec", self.w_dec.data())
                 .with("b_dec", self.b_dec.data());
             program.run(cx, &bindings)?;
@@ -238,22 +313,22 @@ impl Leaves {
     }
 }
 
-/// z = f((x - b_dec) W_enc + b_enc)
+/// z = f((x - b_dec) W_enc + b_enc); for a jump or a gate the pre-activation that it decides on.
 pub(crate) fn record_encode(
     g: &mut Graph,
     x: Value,
     w: &Leaves,
-    encode: Encode,
+    encode: &Encode,
     subtract_b_dec: bool,
 ) -> Result<Value, flyroom_tensor::Error> {
     let x = if subtract_b_dec { g.sub(x, w.b_dec)? } else { x }; // [sample, unit]
     let pre = g.einsum("bd,dn->bn", x, w.w_enc)?;
     let pre = g.add(pre, w.b_enc)?; // [sample, latent]
     match encode {
-        Encode::Linear => Ok(pre),
+        Encode::Linear | Encode::JumpRelu { .. } | Encode::Gated { .. } => Ok(pre),
         Encode::Relu => g.relu(pre),
         Encode::TopK(k) => {
-            let largest = g.top_k(pre, k)?;
+            let largest = g.top_k(pre, *k)?;
             g.relu(largest)
         }
     }
@@ -295,6 +370,10 @@ mod tests {
             (Encode::Relu, [1., 1., 0.]),
             (Encode::TopK(1), [1., 0., 0.]), // of equals the first
             (Encode::TopK(3), [1., 1., 0.]),
+            // Above the threshold, not at it.
+            (Encode::JumpRelu { threshold: vec![1., 0.5, -9.] }, [0., 1., 0.]),
+            // exp(0) (1, 1, -2) + (4, -3, 9) where the pre-activation is positive.
+            (Encode::Gated { r_mag: vec![0.; 3], b_mag: vec![4., -3., 9.] }, [5., 0., 0.]),
         ] {
             assert_eq!(dictionary(encode).encode(&x, &cx).unwrap().data(), wanted);
         }
@@ -328,6 +407,9 @@ mod tests {
         };
         assert!(new(&[3, 2], 1).unwrap_err().to_string().contains("W_enc"));
         assert!(new(&[2, 3], 4).unwrap_err().to_string().contains("k = 4 of 3"));
+        let jump = Encode::JumpRelu { threshold: vec![0.; 2] };
+        let e = Dictionary::new("s", t(&[2, 3]), t(&[3]), t(&[3, 2]), t(&[2]), jump).unwrap_err();
+        assert!(e.to_string().contains("threshold has 2"), "{e}");
         let x = t(&[1, 5]);
         let e = new(&[2, 3], 1).unwrap().encode(&x, &Context::single()).unwrap_err();
         assert!(e.to_string().contains("[sample, 2]"), "{e}");

@@ -1,7 +1,7 @@
 //! Dictionaries on disk, as SAELens lays them out: `cfg.json` and `sae_weights.safetensors`.
 //!
-//! SAELens' `standard` is a ReLU and `topk` the ReLU of the k largest. It has no linear
-//! dictionary, so PCA and neurons are written under the architecture `flyroom_linear`, which it
+//! SAELens' `standard` is a ReLU, `topk` the ReLU of the k largest, `jumprelu` a ReLU above
+//! thresholds, `gated` a ReLU behind a gate. It has no linear dictionary, so PCA and neurons are written under the architecture `flyroom_linear`, which it
 //! refuses instead of silently clipping negative latents. What this program does not understand
 //! is either an error that names it (where it would change latents) or kept for the next export
 //! (where it would not); tensors keep their bits on the way in and out.
@@ -11,6 +11,7 @@ use crate::{Dictionary, Encode, Error};
 use flyroom_network::{RawTensor, read_safetensors, write_safetensors, write_whole};
 use flyroom_tensor::Tensor;
 use serde_json::{Map, Value as Json, json};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// The architecture of dictionaries without a nonlinearity.
@@ -28,8 +29,8 @@ impl Dictionary {
         for (name, t) in self.tensors() {
             // A narrower original is written back as it was, unless the values were changed.
             let original = tensors.get(name).and_then(RawTensor::to_tensor);
-            if original.as_ref() != Some(t) {
-                tensors.insert(name.into(), RawTensor::from_tensor(t));
+            if original.as_ref() != Some(&*t) {
+                tensors.insert(name.into(), RawTensor::from_tensor(&t));
             }
         }
         write_safetensors(&dir.join(WEIGHTS), &tensors, &self.extra.header)?;
@@ -37,13 +38,19 @@ impl Dictionary {
         Ok(write_whole(&dir.join(CFG), text.as_bytes())?)
     }
 
-    fn tensors(&self) -> [(&'static str, &Tensor); 4] {
-        [
-            ("W_enc", &self.w_enc),
-            ("b_enc", &self.b_enc),
-            ("W_dec", &self.w_dec),
-            ("b_dec", &self.b_dec),
-        ]
+    fn tensors(&self) -> Vec<(&'static str, Cow<'_, Tensor>)> {
+        // A gate has two biases and none of them is called b_enc.
+        let bias = if matches!(self.encode, Encode::Gated { .. }) { "b_gate" } else { "b_enc" };
+        let mut all = vec![
+            ("W_enc", Cow::Borrowed(&self.w_enc)),
+            (bias, Cow::Borrowed(&self.b_enc)),
+            ("W_dec", Cow::Borrowed(&self.w_dec)),
+            ("b_dec", Cow::Borrowed(&self.b_dec)),
+        ];
+        for (name, values) in self.encode.vectors() {
+            all.push((name, Cow::Owned(Tensor::from_fn(&[values.len()], |i| values[i]))));
+        }
+        all
     }
 
     /// `cfg.json`: what was read, with what this program decides written over it.
@@ -62,6 +69,8 @@ impl Dictionary {
             Encode::Linear => LINEAR,
             Encode::Relu => "standard",
             Encode::TopK(_) => "topk",
+            Encode::JumpRelu { .. } => "jumprelu",
+            Encode::Gated { .. } => "gated",
         };
         cfg.insert("architecture".into(), json!(architecture));
         cfg.insert("d_in".into(), json!(self.d_in()));
@@ -80,7 +89,8 @@ impl Dictionary {
         Json::Object(cfg)
     }
 
-    /// Reads a folder of the architectures `standard`, `topk` and `flyroom_linear`.
+    /// Reads a folder of the architectures `standard`, `topk`, `jumprelu`, `gated` and
+    /// `flyroom_linear`.
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(CFG);
         let bad = |why: String| Error::Format { path: path.clone(), why };
@@ -88,7 +98,7 @@ impl Dictionary {
             bad(format!("{e}; hint: a dictionary is a folder with {CFG} and {WEIGHTS}"))
         })?;
         let cfg: Map<String, Json> = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-        let encode = architecture(&cfg).map_err(bad)?;
+        let kind = architecture(&cfg).map_err(bad)?;
         let site = hook_name(&cfg).map_err(bad)?;
         let subtract = match cfg.get("apply_b_dec_to_input") {
             None => true,
@@ -96,7 +106,8 @@ impl Dictionary {
             Some(other) => return Err(bad(format!("apply_b_dec_to_input is {other}"))),
         };
         match cfg.get("normalize_activations").and_then(Json::as_str) {
-            None | Some("none") => {}
+            // The factor of the second lies in the weights; SAELens applies nothing at run time.
+            None | Some("none" | "expected_average_only_in") => {}
             Some(other) => {
                 return Err(bad(format!(
                     "normalize_activations is '{other}'; hint: fold the norm into the weights \
@@ -108,8 +119,15 @@ impl Dictionary {
         let path = dir.join(WEIGHTS);
         let bad = |why: String| Error::Format { path: path.clone(), why };
         let (mut tensors, header) = read_safetensors(&path)?;
-        if tensors.contains_key("W_skip") || tensors.contains_key("threshold") {
-            return Err(bad("it has tensors that only other architectures use".into()));
+        let own: &[&str] = match kind {
+            Kind::Linear | Kind::Relu | Kind::TopK(_) => &[],
+            Kind::JumpRelu => &["threshold"],
+            Kind::Gated => &["b_gate", "b_mag", "r_mag"],
+        };
+        for name in ["W_skip", "threshold", "log_threshold", "b_gate", "b_mag", "r_mag"] {
+            if tensors.contains_key(name) && !own.contains(&name) {
+                return Err(bad(format!("it has '{name}', which only another architecture uses")));
+            }
         }
         let mut take = |name: &str| -> Result<Tensor, Error> {
             let raw = tensors.get(name).ok_or_else(|| bad(format!("no tensor '{name}'")))?;
@@ -122,8 +140,19 @@ impl Dictionary {
             }
             Ok(t)
         };
-        let (w_enc, b_enc) = (take("W_enc")?, take("b_enc")?);
+        let w_enc = take("W_enc")?;
+        let b_enc = take(if matches!(kind, Kind::Gated) { "b_gate" } else { "b_enc" })?;
         let (w_dec, b_dec) = (take("W_dec")?, take("b_dec")?);
+        let encode = match kind {
+            Kind::Linear => Encode::Linear,
+            Kind::Relu => Encode::Relu,
+            Kind::TopK(k) => Encode::TopK(k),
+            Kind::JumpRelu => Encode::JumpRelu { threshold: take("threshold")?.into_data() },
+            Kind::Gated => Encode::Gated {
+                r_mag: take("r_mag")?.into_data(),
+                b_mag: take("b_mag")?.into_data(),
+            },
+        };
         let mut d =
             Self::new(site, w_enc, b_enc, w_dec, b_dec, encode).map_err(|e| bad(e.to_string()))?;
         for (key, got) in [("d_in", d.d_in()), ("d_sae", d.n_latents())] {
@@ -148,29 +177,40 @@ impl Dictionary {
     }
 }
 
-fn architecture(cfg: &Map<String, Json>) -> Result<Encode, String> {
+/// The architecture, before its tensors are read.
+enum Kind {
+    Linear,
+    Relu,
+    TopK(usize),
+    JumpRelu,
+    Gated,
+}
+
+fn architecture(cfg: &Map<String, Json>) -> Result<Kind, String> {
     let name = cfg.get("architecture").and_then(Json::as_str);
     match name.ok_or("no key 'architecture'; hint: SAELens writes one of standard, topk, ...")? {
-        LINEAR => Ok(Encode::Linear),
+        LINEAR => Ok(Kind::Linear),
+        "jumprelu" => Ok(Kind::JumpRelu),
+        "gated" => Ok(Kind::Gated),
         "topk" => {
             let k = cfg.get("k").and_then(Json::as_u64);
-            k.map(|k| Encode::TopK(k as usize)).ok_or("no key 'k' of a topk dictionary".into())
+            k.map(|k| Kind::TopK(k as usize)).ok_or("no key 'k' of a topk dictionary".into())
         }
         "standard" => {
             // Before version 6 a topk dictionary was a standard one with another activation.
             match cfg.get("activation_fn_str").or(cfg.get("activation_fn")).and_then(Json::as_str) {
-                None | Some("relu") => Ok(Encode::Relu),
+                None | Some("relu") => Ok(Kind::Relu),
                 Some("topk") => cfg
                     .get("activation_fn_kwargs")
                     .and_then(|k| k.get("k"))
                     .and_then(Json::as_u64)
-                    .map(|k| Encode::TopK(k as usize))
+                    .map(|k| Kind::TopK(k as usize))
                     .ok_or("activation topk without activation_fn_kwargs.k".into()),
                 Some(other) => Err(format!("the activation '{other}' is not read yet")),
             }
         }
         other => Err(format!(
-            "the architecture '{other}' is not read yet; hint: standard, topk and {LINEAR} are"
+            "the architecture '{other}' is not read yet; hint: standard, topk, jumprelu, gated and {LINEAR} are"
         )),
     }
 }
@@ -211,14 +251,20 @@ mod tests {
 
     #[test]
     fn a_folder_read_back_is_the_same_bit_for_bit() {
-        for encode in [Encode::Linear, Encode::Relu, Encode::TopK(2)] {
+        for encode in [
+            Encode::Linear,
+            Encode::Relu,
+            Encode::TopK(2),
+            Encode::JumpRelu { threshold: vec![0.5, 0.25, 0.0] },
+            Encode::Gated { r_mag: vec![0.1, -0.2, 0.3], b_mag: vec![1.0, 2.0, 3.0] },
+        ] {
             let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-            let d = dictionary(encode);
+            let d = dictionary(encode.clone());
             d.save(a.path()).unwrap();
             let read = Dictionary::load(a.path()).unwrap();
             assert_eq!((&read.w_enc, &read.w_dec), (&d.w_enc, &d.w_dec));
             assert_eq!((&read.b_enc, &read.b_dec), (&d.b_enc, &d.b_dec));
-            assert_eq!((&read.site, read.encode), (&d.site, d.encode));
+            assert_eq!((&read.site, &read.encode), (&d.site, &d.encode));
             read.save(b.path()).unwrap();
             for file in [CFG, WEIGHTS] {
                 let bytes = |dir: &Path| std::fs::read(dir.join(file)).unwrap();
@@ -266,7 +312,9 @@ mod tests {
     #[test]
     fn what_would_change_latents_is_refused_by_name() {
         for (key, value, word) in [
-            ("architecture", json!("jumprelu"), "jumprelu"),
+            ("architecture", json!("temporal"), "temporal"),
+            ("architecture", json!("jumprelu"), "no tensor 'threshold'"),
+            ("architecture", json!("gated"), "no tensor 'b_gate'"),
             ("architecture", Json::Null, "architecture"),
             ("k", Json::Null, "'k'"),
             ("k", json!(9), "k = 9"),

@@ -169,7 +169,7 @@ impl Training {
         let mut g = Graph::new();
         let x = g.input("x", &[batch, self.d]);
         let leaves = Leaves::record(&mut g, self.d, self.n);
-        let z = record_encode(&mut g, x, &leaves, Encode::TopK(k), true)?;
+        let z = record_encode(&mut g, x, &leaves, &Encode::TopK(k), true)?;
         let y = record_decode(&mut g, z, &leaves)?;
         let error = g.sub(x, y)?; // [sample, unit]
         let square = g.mul(error, error)?;

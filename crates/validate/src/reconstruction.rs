@@ -175,7 +175,7 @@ fn random_fvu(
         Tensor::zeros(&[n]),
         w_dec,
         Tensor::new(&[d], b_dec.clone())?,
-        like.encode,
+        like.encode.clone(),
     )?;
     let y = random.reconstruct(x, cx)?;
     let (mut xy, mut yy) = (0.0, 0.0);
