@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 pub(crate) enum Edit {
     /// x' = value where the mask is 1.
     Replace,
+    /// x' = value everywhere: what lies before the site is not computed for it.
+    Whole,
     /// x' = x + value.
     Add,
     /// x' = x + mask (value - x) Q^T Q for an orthonormal basis Q `[k, unit]`.
@@ -115,6 +117,7 @@ pub(crate) fn apply(
             let mask = g.input(&mask, &shape);
             g.select(mask, value, x)
         }
+        Edit::Whole => Ok(value),
         Edit::Add => g.add(x, value),
         Edit::Subspace(basis) => {
             let (rest, unit) = (&shape[..shape.len() - 1], shape[shape.len() - 1]);

@@ -32,6 +32,8 @@ pub struct Runner<'a> {
     sites: BTreeMap<String, Site>,
     edges: Option<EdgeTable>,
     pub(crate) batch: usize,
+    /// Rows of a batch whose outputs nobody reads: outputs are often by far the largest site.
+    inner_batch: usize,
     clean: RefCell<BTreeMap<String, Arc<Tensor>>>,
     means: RefCell<BTreeMap<String, Arc<Vec<f32>>>>,
     programs: RefCell<BTreeMap<(String, usize), Program>>,
@@ -80,13 +82,16 @@ impl<'a> Runner<'a> {
         }
         let slots = edges.as_ref().map(slots).unwrap_or_default();
         let largest = sites.values().map(Site::size).max().unwrap_or(1).max(1);
+        let inner = sites.values().filter(|s| s.name != "hook_logits").map(Site::size).max();
+        let rows = |floats: usize| (BATCH_FLOATS / floats.max(1)).clamp(1, 1024);
         Ok(Self {
             network,
             inputs,
             context: context.clone(),
             sites,
             edges,
-            batch: (BATCH_FLOATS / largest).clamp(1, 1024),
+            batch: rows(largest),
+            inner_batch: rows(inner.unwrap_or(1)),
             clean: RefCell::default(),
             means: RefCell::default(),
             programs: RefCell::default(),
@@ -165,8 +170,9 @@ impl<'a> Runner<'a> {
         let mut data: Vec<Vec<f32>> = vec![vec![]; missing.len()];
         let n = self.inputs.len();
         let mut compiled: Option<(usize, Program)> = None;
-        for start in (0..n).step_by(self.batch) {
-            let rows = start..n.min(start + self.batch);
+        let most = if missing.contains(&"hook_logits") { self.batch } else { self.inner_batch };
+        for start in (0..n).step_by(most) {
+            let rows = start..n.min(start + most);
             let mut program = match compiled.take() {
                 Some((batch, p)) if batch == rows.len() => p,
                 _ => {
@@ -275,7 +281,8 @@ impl<'a> Runner<'a> {
         for group in self.by_reader(groups.into_values()) {
             check_bases(&group.shape)?;
             let edited = self.edited_weights(&group.weights)?;
-            for rows in group.rows.chunks(self.batch) {
+            let most = if site == "hook_logits" { self.batch } else { self.inner_batch };
+            for rows in group.rows.chunks(most) {
                 let values = self.run_group(&edited, &group.shape, rows, site)?;
                 for (placed, values) in rows.iter().zip(values) {
                     out[placed.row] = values;
@@ -389,12 +396,15 @@ impl<'a> Runner<'a> {
         let edit = match (operation, &s.basis) {
             (Operation::Add { .. }, _) => Edit::Add,
             (_, Some(basis)) => Edit::Subspace(basis.clone()),
+            (_, None) if mask.iter().all(|&m| m != 0.0) => Edit::Whole,
             (_, None) => Edit::Replace,
         };
         // A second edit of the same kind joins the first unless another kind came between.
         let last = shape.sites.iter().rposition(|(name, _)| *name == s.site);
+        let joins =
+            |before: &Edit| *before == edit || (*before == Edit::Whole && edit == Edit::Replace);
         match last {
-            Some(j) if shape.sites[j].1 == edit => {
+            Some(j) if joins(&shape.sites[j].1) => {
                 let (m, v) = &mut placed.edits[j];
                 for k in 0..mask.len() {
                     if edit == Edit::Add {
@@ -827,6 +837,7 @@ pub(crate) fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> Str
         key.push_str(site);
         match edit {
             Edit::Replace => key.push('='),
+            Edit::Whole => key.push('!'),
             Edit::Add => key.push('+'),
             Edit::Subspace(basis) => {
                 // The count of rows says where the bits end.

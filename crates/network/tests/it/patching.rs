@@ -219,6 +219,41 @@ fn two_subspaces_that_fill_the_space_do_together_what_each_leaves_out() {
 }
 
 #[test]
+fn a_run_that_starts_from_its_own_residual_stream_gives_the_bits_of_the_run_from_its_tokens() {
+    each(|c, _, runner| {
+        for layer in 0..c.n_layers {
+            let stream = format!("blocks.{layer}.hook_resid_pre");
+            let z = format!("blocks.{layer}.attn.hook_z");
+            for (part, whole) in [
+                (format!("{stream}[pos=2]"), vec![&stream]),
+                (format!("{z}[head=1]"), vec![&stream, &z]),
+            ] {
+                let own = whole.into_iter().map(|s| on(s, from(4)));
+                let rows = [
+                    row(4, vec![on(&part, from(1))]),
+                    row(4, own.chain([on(&part, from(1))]).collect()),
+                ];
+                for site in ["hook_logits", "unembed.hook_in"] {
+                    let out = runner.run_reading(&rows, site).unwrap();
+                    assert_eq!(bits(&out[0]), bits(&out[1]), "{part} read at {site}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_part_that_is_set_before_the_whole_is_forgotten() {
+    each(|_, _, runner| {
+        let (part, whole) = ("blocks.1.hook_resid_pre[pos=2]", "blocks.1.hook_resid_pre");
+        let rows =
+            [row(4, vec![on(part, from(1)), on(whole, from(2))]), row(4, vec![on(whole, from(2))])];
+        let out = runner.run(&rows).unwrap();
+        assert_eq!(bits(&out[0]), bits(&out[1]));
+    });
+}
+
+#[test]
 fn rows_in_groups_and_alone_give_the_same_bits() {
     each(|c, _, runner| {
         let mut rows = vec![];
