@@ -10,12 +10,14 @@
 //! | `config.rs` | architectures as data |
 //! | `transformer.rs`, `small.rs` | the forward passes, one line a site |
 //! | `site.rs`, `selector.rs`, `edge.rs`, `intervention.rs` | the language of places and interventions |
-//! | `network.rs`, `weights.rs` | weights in memory and on disk |
+//! | `network.rs` | weights in memory |
+//! | `format/` | weights on disk: readers and writers of files |
 //! | `runner.rs`, `patch.rs`, `linear.rs` | execution, exact and to first order |
 
 mod config;
 mod edge;
 mod error;
+pub mod format;
 mod inputs;
 mod intervention;
 mod linear;
@@ -26,13 +28,13 @@ mod selector;
 mod site;
 mod small;
 mod transformer;
-mod weights;
 
 pub use config::{
     Activation, Architecture, AutoencoderConfig, MlpConfig, Norm, Positions, TransformerConfig,
 };
 pub use edge::{Edge, EdgeTable, Receiver, Sender};
 pub use error::Error;
+pub use format::{RawTensor, RawTensors, read_safetensors, write_safetensors, write_whole};
 pub use inputs::Inputs;
 pub use intervention::{Intervention, Operation, Row, Target};
 pub use network::{Form, Network, Weights, record};
@@ -40,4 +42,3 @@ pub use runner::Runner;
 pub use selector::{Selector, Span};
 pub use site::{Axis, Site};
 pub use transformer::NORM_EPS;
-pub use weights::{RawTensor, RawTensors, read_safetensors, write_safetensors, write_whole};

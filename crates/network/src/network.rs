@@ -1,9 +1,9 @@
 //! A network: an architecture and the weights that fit it.
 
 use crate::config::Architecture;
+use crate::format::{RawTensor, read_safetensors, write_safetensors};
 use crate::inputs::Inputs;
 use crate::site::Site;
-use crate::weights::{RawTensor, read_safetensors, write_safetensors};
 use crate::{Error, small, transformer};
 use flyroom_tensor::{Graph, Tensor, Value, hash};
 use std::collections::BTreeMap;
