@@ -9,10 +9,12 @@
 //! | file | reads | writes |
 //! |---|---|---|
 //! | `safetensors.rs` | safetensors, tensor by tensor | yes |
+//! | `gguf/` | GGUF: metadata, and tensors dequantised one by one | |
 //! | `raw.rs` | a tensor in its own element type, kept bit for bit | |
 //! | `source.rs` | pieces of a file, checked against its length | |
 //! | `whole.rs` | | files that appear whole or not at all |
 
+pub mod gguf;
 mod raw;
 mod safetensors;
 mod source;

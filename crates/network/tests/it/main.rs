@@ -2,6 +2,7 @@
 
 mod common;
 mod files;
+mod gguf;
 mod oracle;
 mod patching;
 mod places;
