@@ -24,8 +24,12 @@ pub enum Architecture {
 pub enum Activation {
     /// max(x, 0)
     Relu,
-    /// GPT-2's tanh form
+    /// GPT-2's tanh form of GELU
     Gelu,
+    /// GELU itself: x P(Z <= x) for a standard normal Z
+    GeluErf,
+    /// x / (1 + e^-x)
+    Silu,
     /// x^2
     Square,
     /// x
@@ -45,13 +49,53 @@ pub enum Norm {
 }
 
 /// How a transformer knows positions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Positions {
     /// A learned table added to the embedding.
     Learned,
     /// Not at all.
     None,
+    /// Queries and keys are turned by angles that grow with the position (Su et al. 2021).
+    Rotary(Rotary),
+}
+
+/// Pair i of the first `dim` coordinates of a head is turned by pos * base^(-2i / dim) radians; the
+/// others stay.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotary {
+    /// Ratio of the fastest angle to the slowest, nearly.
+    pub base: f64,
+    /// Coordinates that are turned, an even number of at most d_head.
+    pub dim: usize,
+    /// Which two coordinates are a pair.
+    pub pairs: Pairs,
+}
+
+/// How the coordinates of a head are paired for rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pairs {
+    /// i and i + dim / 2 (Llama, GPT-NeoX).
+    Halves,
+    /// 2i and 2i + 1 (the paper, GPT-J).
+    Adjacent,
+}
+
+/// Epsilon of both norms, where a config does not say.
+pub const NORM_EPS: f32 = 1e-5;
+
+fn norm_eps() -> f32 {
+    NORM_EPS
+}
+
+fn is_norm_eps(eps: &f32) -> bool {
+    *eps == NORM_EPS
+}
+
+fn is_false(x: &bool) -> bool {
+    !x
 }
 
 /// A transformer.
@@ -95,6 +139,20 @@ pub struct TransformerConfig {
     pub mlp_bias: bool,
     /// Whether the logits have a bias.
     pub unembed_bias: bool,
+    // What follows is left out of JSON where it has its default, so that older specimens keep
+    // their bytes and ids.
+    /// Added under the root of a norm.
+    #[serde(default = "norm_eps", skip_serializing_if = "is_norm_eps")]
+    pub eps: f32,
+    /// Whether q, k and v have biases and the head outputs have none (`attn_bias` is all four).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub qkv_bias: bool,
+    /// Whether neurons are act(W_gate x) * (W_in x) (Shazeer 2020) instead of act(W_in x).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gated_mlp: bool,
+    /// Whether attention and MLP of a block read the same residual stream (GPT-J, GPT-NeoX).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub parallel_attn_mlp: bool,
 }
 
 impl TransformerConfig {
@@ -127,6 +185,18 @@ impl TransformerConfig {
             attn_bias: false,
             mlp_bias: true,
             unembed_bias: false,
+            eps: NORM_EPS,
+            qkv_bias: false,
+            gated_mlp: false,
+            parallel_attn_mlp: false,
+        }
+    }
+
+    /// The rotation of queries and keys, if positions are known by one.
+    pub fn rotary(&self) -> Option<Rotary> {
+        match self.positions {
+            Positions::Rotary(r) => Some(r),
+            _ => None,
         }
     }
 
@@ -158,6 +228,28 @@ impl TransformerConfig {
         {
             if n > LARGEST {
                 return bad(format!("{name} is too large"));
+            }
+        }
+        if !(self.eps.is_finite() && self.eps >= 0.0) {
+            return bad(format!("eps = {} is not 0 or more", self.eps));
+        }
+        if self.qkv_bias && self.attn_bias {
+            return bad(
+                "attn_bias has the biases of q, k and v already, qkv_bias is for them alone".into(),
+            );
+        }
+        if self.gated_mlp && self.mlp_bias {
+            return bad("a gated MLP has no biases here: mlp_bias".into());
+        }
+        if let Some(Rotary { base, dim, .. }) = self.rotary() {
+            if dim == 0 || dim > self.d_head || !dim.is_multiple_of(2) {
+                return bad(format!(
+                    "rotary dim = {dim} is not even and within d_head = {}",
+                    self.d_head
+                ));
+            }
+            if !(base.is_finite() && base >= 1.0) {
+                return bad(format!("rotary base = {base} is not 1 or more"));
             }
         }
         if !(self.attn_scale.is_finite() && self.attn_scale > 0.0) {

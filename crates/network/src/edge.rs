@@ -164,11 +164,15 @@ impl EdgeTable {
             (0..c.n_heads).for_each(|h| read(Receiver::Query(l, h), &senders));
             (0..c.n_kv_heads).for_each(|h| read(Receiver::Key(l, h), &senders));
             (0..c.n_kv_heads).for_each(|h| read(Receiver::Value(l, h), &senders));
-            senders.extend((0..c.n_heads).map(|h| Sender::Head(l, h)));
-            if c.d_mlp > 0 {
+            let mlp = c.d_mlp > 0;
+            if mlp && c.parallel_attn_mlp {
                 read(Receiver::Mlp(l), &senders);
-                senders.push(Sender::Mlp(l));
             }
+            senders.extend((0..c.n_heads).map(|h| Sender::Head(l, h)));
+            if mlp && !c.parallel_attn_mlp {
+                read(Receiver::Mlp(l), &senders);
+            }
+            senders.extend(mlp.then_some(Sender::Mlp(l)));
         }
         read(Receiver::Logits, &senders);
         let order = senders.iter().enumerate().map(|(i, &s)| (s, i)).collect();

@@ -23,6 +23,7 @@ mod intervention;
 mod linear;
 mod network;
 mod patch;
+mod rotary;
 mod runner;
 mod selector;
 mod site;
@@ -30,7 +31,8 @@ mod small;
 mod transformer;
 
 pub use config::{
-    Activation, Architecture, AutoencoderConfig, MlpConfig, Norm, Positions, TransformerConfig,
+    Activation, Architecture, AutoencoderConfig, MlpConfig, NORM_EPS, Norm, Pairs, Positions,
+    Rotary, TransformerConfig,
 };
 pub use edge::{Edge, EdgeTable, Receiver, Sender};
 pub use error::Error;
@@ -41,4 +43,3 @@ pub use network::{Form, Network, Weights, record};
 pub use runner::Runner;
 pub use selector::{Selector, Span};
 pub use site::{Axis, Site};
-pub use transformer::NORM_EPS;

@@ -6,10 +6,8 @@
 //! be patched alone; the norm is then computed for each head anew.
 
 use crate::config::{Activation, Norm, Positions, TransformerConfig};
+use crate::rotary::Tables;
 use flyroom_tensor::{Error, Graph, Value, ops::Unary};
-
-/// Epsilon of both norms.
-pub const NORM_EPS: f32 = 1e-5;
 
 /// Records the network on `tokens` `[batch, pos]`; returns logits `[batch, pos, d_vocab_out]`.
 pub fn record(
@@ -30,8 +28,9 @@ pub fn record(
         let pos_embed = g.site("hook_pos_embed", rows);
         resid = g.add(resid, pos_embed)?;
     }
+    let rotary = c.rotary().map(|r| r.tables(g, pos, c.d_head));
     for i in 0..c.n_layers {
-        resid = block(g, c, i, resid, split)?;
+        resid = block(g, c, i, resid, rotary, split)?;
     }
     let resid = g.site("unembed.hook_in", resid);
     let x = norm(g, c, "ln_final", resid, true)?;
@@ -49,12 +48,21 @@ fn block(
     c: &TransformerConfig,
     i: usize,
     resid: Value,
+    rotary: Option<Tables>,
     split: bool,
 ) -> Result<Value, Error> {
     let resid = g.site(&format!("blocks.{i}.hook_resid_pre"), resid);
-    let attn_out = attention(g, c, i, resid, split)?; // [batch, pos, d_model]
+    // Of two that run side by side the MLP reads before the heads write.
+    let beside = c.parallel_attn_mlp && c.d_mlp > 0;
+    let mlp_in = beside.then(|| g.site(&format!("blocks.{i}.hook_mlp_in"), resid));
+    let attn_out = attention(g, c, i, resid, rotary, split)?; // [batch, pos, d_model]
     let resid = g.add(resid, attn_out)?;
     if c.d_mlp == 0 {
+        return Ok(g.site(&format!("blocks.{i}.hook_resid_post"), resid));
+    }
+    if let Some(mlp_in) = mlp_in {
+        let mlp_out = mlp(g, c, i, mlp_in)?; // [batch, pos, d_model]
+        let resid = g.add(resid, mlp_out)?;
         return Ok(g.site(&format!("blocks.{i}.hook_resid_post"), resid));
     }
     let resid = g.site(&format!("blocks.{i}.hook_resid_mid"), resid);
@@ -69,6 +77,7 @@ fn attention(
     c: &TransformerConfig,
     i: usize,
     resid: Value,
+    rotary: Option<Tables>,
     split: bool,
 ) -> Result<Value, Error> {
     let (heads, groups, d, k) = (c.n_heads, c.n_kv_heads, c.d_model, c.d_head);
@@ -95,15 +104,21 @@ fn attention(
             shared = Some(x);
             g.einsum("bpd,hdk->bphk", x, w)?
         };
-        if c.attn_bias {
+        if c.attn_bias || c.qkv_bias {
             let b = g.parameter(&at(&format!("b_{letter}")), &[heads, k]);
             y = g.add(y, b)?;
         }
         Ok(g.site(&at(&format!("hook_{}", letter.to_lowercase())), y))
     };
-    let q = read(g, "Q", heads)?; // [batch, pos, head, d_head]
-    let key = read(g, "K", groups)?; // [batch, pos, kv_head, d_head]
+    let mut q = read(g, "Q", heads)?; // [batch, pos, head, d_head]
+    let mut key = read(g, "K", groups)?; // [batch, pos, kv_head, d_head]
     let v = read(g, "V", groups)?; // [batch, pos, kv_head, d_head]
+    if let Some(rotary) = rotary {
+        q = rotary.turn(g, q)?;
+        q = g.site(&at("hook_rot_q"), q); // [batch, pos, head, d_head]
+        key = rotary.turn(g, key)?;
+        key = g.site(&at("hook_rot_k"), key); // [batch, pos, kv_head, d_head]
+    }
 
     let scores = if groups == heads {
         g.einsum("bqhk,bphk->bhqp", q, key)?
@@ -147,13 +162,22 @@ fn mlp(g: &mut Graph, c: &TransformerConfig, i: usize, resid: Value) -> Result<V
     let at = |hook: &str| format!("blocks.{i}.mlp.{hook}");
     let x = norm(g, c, &format!("blocks.{i}.ln2"), resid, true)?;
     let w_in = g.parameter(&at("W_in"), &[c.d_model, c.d_mlp]);
-    let mut pre = g.einsum("bpd,df->bpf", x, w_in)?;
+    let mut linear = g.einsum("bpd,df->bpf", x, w_in)?;
     if c.mlp_bias {
         let b_in = g.parameter(&at("b_in"), &[c.d_mlp]);
-        pre = g.add(pre, b_in)?;
+        linear = g.add(linear, b_in)?;
     }
-    let pre = g.site(&at("hook_pre"), pre); // [batch, pos, d_mlp]
-    let post = activation(g, c.act_fn, pre)?;
+    let post = if c.gated_mlp {
+        let w_gate = g.parameter(&at("W_gate"), &[c.d_model, c.d_mlp]);
+        let pre = g.einsum("bpd,df->bpf", x, w_gate)?;
+        let pre = g.site(&at("hook_pre"), pre); // [batch, pos, d_mlp]
+        let linear = g.site(&at("hook_pre_linear"), linear); // [batch, pos, d_mlp]
+        let gate = activation(g, c.act_fn, pre)?;
+        g.mul(gate, linear)?
+    } else {
+        let pre = g.site(&at("hook_pre"), linear); // [batch, pos, d_mlp]
+        activation(g, c.act_fn, pre)?
+    };
     let post = g.site(&at("hook_post"), post); // [batch, pos, d_mlp]
     let w_out = g.parameter(&at("W_out"), &[c.d_mlp, c.d_model]);
     let mut out = g.einsum("bpf,fd->bpd", post, w_out)?;
@@ -169,6 +193,8 @@ pub(crate) fn activation(g: &mut Graph, f: Activation, x: Value) -> Result<Value
     match f {
         Activation::Relu => g.unary(Unary::Relu, x),
         Activation::Gelu => g.unary(Unary::Gelu, x),
+        Activation::GeluErf => g.unary(Unary::GeluErf, x),
+        Activation::Silu => g.unary(Unary::Silu, x),
         Activation::Square => g.unary(Unary::Square, x),
         Activation::Identity => Ok(x),
     }
@@ -185,7 +211,7 @@ fn norm(
         return Ok(x);
     }
     let centred = if c.norm == Norm::LayerNorm { g.center(x)? } else { x };
-    let mut scale = g.root_mean_square(centred, NORM_EPS)?;
+    let mut scale = g.root_mean_square(centred, c.eps)?;
     if sites {
         scale = g.site(&format!("{name}.hook_scale"), scale); // [.., 1]
     }

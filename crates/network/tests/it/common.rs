@@ -51,7 +51,34 @@ pub fn kinds() -> Vec<TransformerConfig> {
             positions: Positions::None,
             ..p.clone()
         },
-        TransformerConfig { attention_share: 0.3, causal: false, act_fn: Activation::Square, ..p },
+        TransformerConfig {
+            attention_share: 0.3,
+            causal: false,
+            act_fn: Activation::Square,
+            ..p.clone()
+        },
+        // Llama's form.
+        TransformerConfig {
+            norm: Norm::RmsNorm,
+            act_fn: Activation::Silu,
+            n_heads: 4,
+            n_kv_heads: 2,
+            gated_mlp: true,
+            mlp_bias: false,
+            qkv_bias: true,
+            eps: 1e-6,
+            positions: Positions::Rotary(Rotary { base: 1e4, dim: 4, pairs: Pairs::Halves }),
+            ..p.clone()
+        },
+        // GPT-NeoX's form.
+        TransformerConfig {
+            norm: Norm::LayerNorm,
+            act_fn: Activation::GeluErf,
+            attn_bias: true,
+            parallel_attn_mlp: true,
+            positions: Positions::Rotary(Rotary { base: 1e4, dim: 2, pairs: Pairs::Adjacent }),
+            ..p
+        },
     ]
 }
 

@@ -57,7 +57,7 @@ fn cases() -> Vec<(Case, Network, Inputs)> {
 #[test]
 fn every_kind_of_network_computes_what_the_oracle_computes_to_1e_5() {
     let cases = cases();
-    assert_eq!(cases.len(), 9);
+    assert_eq!(cases.len(), 13);
     for (case, network, inputs) in &cases {
         let runner = Runner::new(network, inputs, &Context::single()).unwrap();
         for (i, hooks) in case.hooks.iter().enumerate() {

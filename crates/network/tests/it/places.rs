@@ -170,6 +170,23 @@ fn the_edge_table_finds_every_edge_and_no_other() {
     assert_eq!(EdgeTable::new(&plain()).edges.len(), 12 + 4 + 30 + 7 + 8);
 }
 
+fn rotary(base: f64, dim: usize) -> Positions {
+    Positions::Rotary(Rotary { base, dim, pairs: Pairs::Halves })
+}
+
+#[test]
+fn fields_that_later_networks_brought_are_left_out_of_json_at_their_defaults() {
+    let json = serde_json::to_string(&Architecture::Transformer(plain())).unwrap();
+    for field in ["eps", "qkv_bias", "gated_mlp", "parallel_attn_mlp"] {
+        assert!(!json.contains(field), "{json}");
+    }
+    let c = TransformerConfig { eps: 1e-6, gated_mlp: true, mlp_bias: false, ..plain() };
+    let c = Architecture::Transformer(TransformerConfig { positions: rotary(5e5, 4), ..c });
+    let json = serde_json::to_string(&c).unwrap();
+    assert!(json.contains("\"eps\":0.000001") && json.contains("\"gated_mlp\":true"), "{json}");
+    assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), c);
+}
+
 #[test]
 fn architectures_that_contradict_themselves_are_refused_with_the_field() {
     let p = plain();
@@ -190,7 +207,13 @@ fn architectures_that_contradict_themselves_are_refused_with_the_field() {
         (TransformerConfig { attn_scale: 0.0, ..p.clone() }, "attn_scale"),
         (TransformerConfig { attn_scale: f32::NAN, ..p.clone() }, "attn_scale"),
         (TransformerConfig { attention_share: 1.5, ..p.clone() }, "attention_share"),
-        (TransformerConfig { attention_share: f32::NAN, ..p }, "attention_share"),
+        (TransformerConfig { attention_share: f32::NAN, ..p.clone() }, "attention_share"),
+        (TransformerConfig { eps: f32::NAN, ..p.clone() }, "eps"),
+        (TransformerConfig { attn_bias: true, qkv_bias: true, ..p.clone() }, "qkv_bias"),
+        (TransformerConfig { gated_mlp: true, mlp_bias: true, ..p.clone() }, "mlp_bias"),
+        (TransformerConfig { positions: rotary(1e4, 3), ..p.clone() }, "rotary dim = 3"),
+        (TransformerConfig { positions: rotary(1e4, 6), ..p.clone() }, "rotary dim = 6"),
+        (TransformerConfig { positions: rotary(f64::NAN, 2), ..p }, "rotary base"),
     ];
     for (c, why) in cases {
         let error =

@@ -10,9 +10,7 @@ use super::file::TensorFile;
 use super::{Imported, Options, as_parameters};
 use crate::tracr::{Compiled, Settings, by_program};
 use crate::{Bred, Error};
-use flyroom_network::{
-    Activation, Architecture, Network, Norm, Positions, RawTensor, TransformerConfig, Weights,
-};
+use flyroom_network::{Architecture, Network, RawTensor, TransformerConfig, Weights};
 use flyroom_tensor::Tensor;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -92,24 +90,13 @@ fn read(file: &mut TensorFile, compiled: &Compiled) -> Result<Network, Error> {
     agree("transformer/layer_0/attn/query/w", "columns", d_head, compiled.config.key_size)?;
     let columns = compiled.output_columns().map_err(|why| file.bad(why))?;
     let architecture = Architecture::Transformer(TransformerConfig {
-        n_layers: compiled.config.num_layers,
-        d_model,
-        n_heads: 1,
-        n_kv_heads: 1,
         d_head,
         d_mlp,
-        d_vocab,
         d_vocab_out: columns.len(),
-        n_ctx,
-        act_fn: Activation::Relu,
-        norm: Norm::None,
-        positions: Positions::Learned,
         causal: false,
         attn_scale: (d_head as f32).sqrt(),
-        attention_share: 1.0,
         attn_bias: true,
-        mlp_bias: true,
-        unembed_bias: false,
+        ..TransformerConfig::plain(compiled.config.num_layers, d_model, 1, d_vocab, n_ctx)
     });
     let mut weights = Weights::new();
     for (name, shape) in Network::parameters(&architecture)? {

@@ -198,6 +198,7 @@ pub(crate) fn read(mut file: TensorFile, declared: &Declared) -> Result<Network,
         attn_bias: ["Q", "K", "V", "O"].iter().any(|l| has(&[&format!("blocks.0.attn.b_{l}")])),
         mlp_bias: has(&["blocks.0.mlp.b_in", "blocks.0.mlp.b_out"]),
         unembed_bias: has(&["unembed.b_U"]),
+        ..TransformerConfig::plain(n_layers, d_model, n_heads, d_vocab, n_ctx)
     };
     let architecture = Architecture::Transformer(config);
     architecture.validate().map_err(|e| file.bad(e.to_string()))?;

@@ -267,6 +267,10 @@ fn gelu64(x: f64) -> f64 {
     0.5 * x * (1.0 + crate::math::tanh64(u))
 }
 
+fn gelu_erf64(x: f64) -> f64 {
+    x * crate::math::normal_cdf64(x)
+}
+
 fn sigmoid64(x: f64) -> f64 {
     1.0 / (1.0 + crate::math::exp64(-x))
 }
@@ -274,9 +278,10 @@ fn sigmoid64(x: f64) -> f64 {
 #[test]
 fn elementwise_functions_agree_everywhere_and_with_f64() {
     use crate::math::{exp64, ln64, tanh64};
-    let functions: [Unary; 9] = [
+    let functions: [Unary; 10] = [
         (elementwise::relu, |x| x.max(0.0)),
         (elementwise::gelu_tanh, gelu64),
+        (elementwise::gelu_erf, gelu_erf64),
         (elementwise::silu, |x| x * sigmoid64(x)),
         (elementwise::sigmoid, sigmoid64),
         (elementwise::square, |x| x * x),
@@ -341,8 +346,11 @@ fn arithmetic_of_two_arrays_agrees_everywhere() {
 #[test]
 fn derivatives_of_elementwise_functions_agree_with_differences_in_f64() {
     type Vjp = (fn(&Context, &[f32], &[f32], &mut [f32]), fn(f64) -> f64);
-    let functions: [Vjp; 2] =
-        [(elementwise::gelu_vjp, gelu64), (elementwise::silu_vjp, |x| x * sigmoid64(x))];
+    let functions: [Vjp; 3] = [
+        (elementwise::gelu_vjp, gelu64),
+        (elementwise::gelu_erf_vjp, gelu_erf64),
+        (elementwise::silu_vjp, |x| x * sigmoid64(x)),
+    ];
     let mut g = Stream::new(5, "slopes").block(0);
     let (x, dy) = (normals(1009, &mut g), normals(1009, &mut g));
     for (f, value) in functions {
@@ -524,6 +532,8 @@ fn the_test_vectors_of_bits_md_hold() {
         ("tanh", n, Box::new(|cx, z| elementwise::tanh(cx, &x, z))),
         ("gelu_tanh", n, Box::new(|cx, z| elementwise::gelu_tanh(cx, &x, z))),
         ("gelu_vjp", n, Box::new(|cx, z| elementwise::gelu_vjp(cx, &x, &y, z))),
+        ("gelu_erf", n, Box::new(|cx, z| elementwise::gelu_erf(cx, &x, z))),
+        ("gelu_erf_vjp", n, Box::new(|cx, z| elementwise::gelu_erf_vjp(cx, &x, &y, z))),
         ("silu", n, Box::new(|cx, z| elementwise::silu(cx, &x, z))),
         ("silu_vjp", n, Box::new(|cx, z| elementwise::silu_vjp(cx, &x, &y, z))),
         ("softmax_last", n, Box::new(|cx, z| softmax::softmax_last(cx, &x, rows, cols, z))),

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::context::{Context, SharedMut};
-use crate::math::{exp_lanes, ln_lanes, sigmoid_lanes, tanh_lanes};
+use crate::math::{exp_lanes, ln_lanes, normal_lanes, sigmoid_lanes, tanh_lanes};
 use crate::simd::{LANES, Real, Simd, Task, dispatch};
 
 /// y = f(x)
@@ -210,6 +210,12 @@ unary! {
     gelu_tanh, 8, |x| x.mul(sigmoid_lanes(gelu_inner(x)))
 }
 
+unary! {
+    /// y = x P(Z <= x) for a standard normal Z: GELU itself (Hendrycks and Gimpel 2016), which is
+    /// written x/2 (1 + erf(x / sqrt 2)).
+    gelu_erf, 9, |x| x.mul(normal_lanes(x).0)
+}
+
 /// 2 sqrt(2/pi)
 const GELU_SLOPE: f32 = 1.595_769;
 const GELU_CUBIC: f32 = 0.044_715;
@@ -251,6 +257,14 @@ binary! {
             .fma(R::splat(3.0 * GELU_CUBIC), one)
             .mul(R::splat(GELU_SLOPE));
         dy.mul(s.mul(x.mul(slope).fma(one.sub(s), one)))
+    }
+}
+
+binary! {
+    /// dx = dy (P(Z <= x) + x p(x)) with the density p of a standard normal Z.
+    gelu_erf_vjp(x, dy, dx), 11, {
+        let (below, density) = normal_lanes(x);
+        dy.mul(x.fma(density, below))
     }
 }
 

@@ -10,6 +10,8 @@ pub enum Unary {
     Relu,
     /// GPT-2's tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
     Gelu,
+    /// GELU itself, x P(Z <= x) for a standard normal Z, written x/2 (1 + erf(x / sqrt 2)).
+    GeluErf,
     /// x sigmoid(x)
     Silu,
     /// 1 / (1 + exp(-x))
@@ -32,6 +34,7 @@ impl Unary {
         match self {
             Unary::Relu => x.max(0.0),
             Unary::Gelu => 0.5 * x * (1.0 + math::tanh64(gelu_inner(x))),
+            Unary::GeluErf => x * math::normal_cdf64(x),
             Unary::Silu => x / (1.0 + math::exp64(-x)),
             Unary::Sigmoid => 1.0 / (1.0 + math::exp64(-x)),
             Unary::Square => x * x,
@@ -51,6 +54,7 @@ impl Unary {
                 let inner = GELU_C * (1.0 + 3.0 * 0.044715 * x * x);
                 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner
             }
+            Unary::GeluErf => math::normal_cdf64(x) + x * math::normal_density64(x),
             Unary::Silu => {
                 let s = Unary::Sigmoid.value(x);
                 s * (1.0 + x * (1.0 - s))
@@ -80,6 +84,7 @@ impl Kernel for Unary {
         match self {
             Unary::Relu => "relu",
             Unary::Gelu => "gelu",
+            Unary::GeluErf => "gelu_erf",
             Unary::Silu => "silu",
             Unary::Sigmoid => "sigmoid",
             Unary::Square => "square",
@@ -99,6 +104,7 @@ impl Kernel for Unary {
         match *self {
             Unary::Relu => elementwise::relu(cx, x, y),
             Unary::Gelu => elementwise::gelu_tanh(cx, x, y),
+            Unary::GeluErf => elementwise::gelu_erf(cx, x, y),
             Unary::Silu => elementwise::silu(cx, x, y),
             Unary::Sigmoid => elementwise::sigmoid(cx, x, y),
             Unary::Square => elementwise::square(cx, x, y),
@@ -134,6 +140,7 @@ impl Kernel for Slope {
         match self.0 {
             Unary::Relu => elementwise::relu_vjp(cx, x, dy, y),
             Unary::Gelu => elementwise::gelu_vjp(cx, x, dy, y),
+            Unary::GeluErf => elementwise::gelu_erf_vjp(cx, x, dy, y),
             Unary::Silu => elementwise::silu_vjp(cx, x, dy, y),
             _ => unreachable!("written as other operations"),
         }
@@ -151,7 +158,9 @@ impl Unary {
     fn times_slope(self, g: &mut Graph, at: Applied, d: Value) -> Result<Value, Error> {
         let (x, y) = (at.x[0], at.y);
         match self {
-            Unary::Relu | Unary::Gelu | Unary::Silu => g.derived(Slope(self), &[x, d]),
+            Unary::Relu | Unary::Gelu | Unary::GeluErf | Unary::Silu => {
+                g.derived(Slope(self), &[x, d])
+            }
             Unary::Square => {
                 let t = g.mul(x, d)?;
                 g.scale(t, 2.0)

@@ -44,6 +44,7 @@ fn elementwise_functions_agree_with_finite_differences() {
     let all = [
         Unary::Relu,
         Unary::Gelu,
+        Unary::GeluErf,
         Unary::Silu,
         Unary::Sigmoid,
         Unary::Square,
