@@ -117,14 +117,12 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
         let organism = entry.label.clone();
         let mut described: Vec<(String, CellId)> = vec![];
         for m in plan.methods.iter().filter(|m| m.wants(entry)) {
-            for method_seed in 0..m.seeds {
+            for nth in 0..m.seeds {
+                let method_seed = method_seed(seed, nth);
                 let all = filled(&catalog.methods, &m.step, &m.name, &m.set);
                 let parameters = parameters_without_site(&all);
-                let method = if m.seeds > 1 {
-                    format!("{}/{method_seed}", m.label)
-                } else {
-                    m.label.clone()
-                };
+                let method =
+                    if m.seeds > 1 { format!("{}/{nth}", m.label) } else { m.label.clone() };
                 let labels = Labels { organism: organism.clone(), method: method.clone() };
                 let name = format!("{method} on {organism} / {seed}");
                 if m.step == "decompose" {
@@ -199,6 +197,12 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
     }
     let specimens = bred.iter().map(|(e, _, id)| (e.label.clone(), *id)).collect();
     Ok(Cells { schedule, results, specimens, made })
+}
+
+/// The seed of a method's `nth` try on the specimen of a seed. Each specimen gets draws of its own:
+/// with the same ones on all of them, one lucky draw would look like a finding on every seed.
+fn method_seed(specimen: u64, nth: u64) -> u64 {
+    specimen.wrapping_add(nth << 32)
 }
 
 fn scored(kind: &str, labels: &Labels) -> CellSpec {

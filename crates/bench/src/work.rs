@@ -24,7 +24,9 @@ use flyroom_network::Architecture;
 use flyroom_organism::train::Nursery;
 use flyroom_organism::{self as organism, Organism, Parameters, Specimen, Subject, Truth};
 use flyroom_tensor::{Context, Stream};
-use flyroom_validate::{Card, Observed, exam, hold, misdescribed, parts, reassigned_parts, wiring};
+use flyroom_validate::{
+    Card, Observed, Trial, exam, misdescribed, parts, reassigned_parts, wiring,
+};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
@@ -330,8 +332,9 @@ impl Bench {
                 .map(|e| Observed::new(subject, e))
                 .collect::<Result<Vec<_>, _>>()?;
             let mut cards: Vec<Card> = vec![];
+            let trial = Trial::new(subject, &truth, &observed, evaluation_seed(s));
             for (label, e) in &asked {
-                let mut card = hold(subject, &truth, &observed, e, evaluation_seed(s))?;
+                let mut card = trial.hold(e)?;
                 card.method.clone_from(label);
                 let mut result = base(label, 0.0);
                 result.role = match label.as_str() {

@@ -50,9 +50,64 @@ fn a_score_without_its_null_on_every_seed_is_uncontrolled_and_has_no_rank() {
 #[test]
 fn a_method_under_its_null_is_below_null_whatever_the_truth() {
     for source in [Source::Compiled, Source::ReverseEngineered] {
-        let row = only(edit(results("pca", &[0.1, 0.15]), |r| r.source = source));
-        assert_eq!((row.status, row.rank), (Status::BelowNull, None));
+        for scores in [&[0.1, 0.11, 0.12][..], &[0.1]] {
+            let row = only(edit(results("pca", scores), |r| r.source = source));
+            assert_eq!((row.status, row.rank), (Status::BelowNull, None));
+        }
     }
+}
+
+#[test]
+fn a_score_that_is_not_told_apart_from_its_null_is_at_null_on_either_side_of_it() {
+    // Differences to the null of .2: means .02 and -.02, t interval 4.303 * .0265 / sqrt(3) = .066.
+    for scores in [[0.19, 0.24, 0.23], [0.21, 0.16, 0.17]] {
+        for source in [Source::Compiled, Source::ReverseEngineered] {
+            let row = only(edit(results("random", &scores), |r| r.source = source));
+            assert_eq!((row.status, row.rank), (Status::AtNull, None), "{scores:?}");
+        }
+    }
+    // The controls: a narrower interval, and no interval at all.
+    assert_eq!(only(results("topk", &[0.21, 0.22, 0.215])).status, Status::Ranked);
+    assert_eq!(only(results("topk", &[0.21])).status, Status::Single);
+    // Equal to its null on every seed: the interval is the point 0.
+    assert_eq!(only(results("copy", &[0.2, 0.2])).status, Status::AtNull);
+}
+
+#[test]
+fn a_row_with_a_failed_seed_keeps_the_others_and_loses_its_rank() {
+    let mut all = results("topk", &[0.8, 0.9, 0.85]);
+    all[2] = all[2].clone().absent(Absent::Failed, "the loss is not finite\nhint: a smaller lr");
+    all.extend(results("pca", &[0.3, 0.31, 0.32]));
+    let board = Board::from_results(all);
+    let row = |method: &str| board.rows.iter().find(|r| r.method == method).unwrap();
+    let topk = row("topk");
+    assert_eq!(
+        (topk.status, topk.rank, topk.score),
+        (Status::Failed, None, Some((0.8 + 0.9) / 2.0))
+    );
+    assert_eq!(topk.reason.as_deref(), Some("seed 2 of 3: the loss is not finite"));
+    assert_eq!(row("pca").rank, Some(1));
+    let text = board.to_text();
+    assert!(
+        text.contains("topk on tracr-hist, mcc: seed 2 of 3: the loss is not finite"),
+        "{text}"
+    );
+    let none = only(edit(results("topk", &[0.8]), |r| *r = r.clone().absent(Absent::Failed, "x")));
+    assert_eq!((none.status, none.score), (Status::Failed, None));
+}
+
+#[test]
+fn the_id_of_a_row_is_short_alone_on_its_board_and_the_same_on_every_board() {
+    let many: Vec<CellResult> = (0..3000).flat_map(|i| results(&format!("m{i}"), &[0.5])).collect();
+    let board = Board::from_results(many);
+    let ids: std::collections::BTreeSet<&str> = board.rows.iter().map(|r| &r.id[..]).collect();
+    assert_eq!(ids.len(), 3000);
+    // 3000 rows in 16^4 ids: some need a fifth digit, hardly one more than six.
+    assert!(ids.iter().all(|id| (4..=7).contains(&id.len())));
+    assert!(ids.iter().any(|id| id.len() == 4) && ids.iter().any(|id| id.len() > 4));
+    let alone = only(results("m7", &[0.9, 0.8]));
+    assert_eq!(alone.id.len(), 4);
+    assert!(board.rows.iter().any(|r| r.method == "m7" && r.id.starts_with(&alone.id)));
 }
 
 #[test]
@@ -87,7 +142,7 @@ fn without_an_oracle_methods_are_ranked_by_their_difference_to_the_null() {
             r.null = Some(null);
         })
     };
-    let mut all = without("higher score", &[0.80, 0.82], 0.7);
+    let mut all = without("higher score", &[0.81, 0.82], 0.7);
     all.extend(without("larger lift", &[0.60, 0.62], 0.1));
     let board = Board::from_results(all);
     let rows: Vec<_> = board.rows.iter().map(|r| (r.method.as_str(), r.status, r.rank)).collect();
@@ -221,7 +276,7 @@ fn a_control_that_fails_is_said_to_fail_as_it_must() {
 fn equal_scores_share_a_rank_and_the_next_rank_is_left_out() {
     let mut all = results("b", &[0.8, 0.9]);
     all.extend(results("a", &[0.8, 0.9]));
-    all.extend(results("c", &[0.5, 0.6]));
+    all.extend(results("c", &[0.5, 0.51]));
     let ranks: Vec<_> =
         Board::from_results(all).rows.iter().map(|r| (r.method.clone(), r.rank.unwrap())).collect();
     assert_eq!(ranks, [("a".into(), 1), ("b".into(), 1), ("c".into(), 3)]);
@@ -253,17 +308,17 @@ fn a_number_that_is_not_finite_is_refused_by_name() {
 
 #[test]
 fn csv_has_one_line_a_row_and_quotes_what_needs_it() {
-    let csv = Board::from_results(results("topk[k=2,init=\"data\"]", &[0.5, 0.75])).to_csv();
+    let csv = Board::from_results(results("topk[k=2,init=\"data\"]", &[0.5, 0.53125])).to_csv();
     let lines: Vec<&str> = csv.split("\r\n").collect();
     assert_eq!(lines.len(), 3);
     assert!(lines[0].starts_with("table,organism,method,metric,"));
     assert!(
         lines[1].starts_with(
-            "parts,tracr-hist,\"topk[k=2,init=\"\"data\"\"]\",mcc,true,-,compiled,ranked,1,0.625,"
+            "parts,tracr-hist,\"topk[k=2,init=\"\"data\"\"]\",mcc,true,-,compiled,ranked,1,0.515625,"
         ),
         "{csv}"
     );
-    assert!(lines[1].contains(",0;1,0.5;0.75,0.2;0.2,1;1,"), "{csv}");
+    assert!(lines[1].contains(",0;1,0.5;0.53125,0.2;0.2,1;1,"), "{csv}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use flyroom_explanation::{Access, Body, Explanation};
 use flyroom_organism::{Subject, Truth};
 use flyroom_tensor::Stream;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 
 /// Draws of the null.
 pub const NULL_DRAWS: usize = 200;
@@ -100,61 +101,98 @@ impl Card {
     }
 }
 
-/// Holds the trial of one explanation over the exams of its specimen.
-pub fn hold(
-    subject: &Subject,
-    truth: &Truth,
-    observed: &[Observed],
-    e: &Explanation,
+/// The trial of one specimen: its exams, and what the truth and the whole network score in them.
+pub struct Trial<'a> {
+    subject: &'a Subject<'a>,
+    truth: &'a Truth,
+    observed: &'a [Observed],
     seed: u64,
-) -> Result<Card, Error> {
-    let tier = e.access();
-    let oracle = truth.explanation.as_ref();
-    let mut exams = vec![];
-    let mut fidelity = None;
-    // A program says nothing about off-domain operations: it is asked in-domain where that exists.
-    let in_domain = observed.iter().any(|o| o.exam.domain == Domain::InDomain);
-    for o in observed {
-        if tier == Access::Closed && in_domain && o.exam.domain == Domain::OffDomain {
-            continue;
-        }
-        let effect = o.score(subject, e)?;
-        if fidelity.is_none() {
-            fidelity = o.clean_fidelity(subject, e)?;
-        }
-        let same_tier = oracle.filter(|t| t.access() == tier);
-        exams.push(ExamScore {
-            domain: o.exam.domain,
-            null: null(subject, o, e, seed)?,
-            shuffled: if tier == Access::Closed { o.shuffled(subject, e)? } else { None },
-            oracle: match same_tier {
-                Some(t) => o.score(subject, t)?.skill,
-                None => None,
-            },
-            whole: match tier {
-                Access::Open => o.score(subject, &whole(e))?.skill,
-                _ => None,
-            },
-            effect,
-        });
+    /// For each exam, scored when the first explanation of that tier asks: they are the same for all.
+    references: Vec<Reference>,
+}
+
+/// What an exam's references score; the inner `None` is a score that does not exist.
+#[derive(Debug, Default)]
+struct Reference {
+    oracle: OnceCell<Option<f64>>,
+    whole: OnceCell<Option<f64>>,
+}
+
+impl<'a> Trial<'a> {
+    /// A trial over exams that were drawn after all explanations were frozen; `seed` draws nulls.
+    pub fn new(
+        subject: &'a Subject<'a>,
+        truth: &'a Truth,
+        observed: &'a [Observed],
+        seed: u64,
+    ) -> Self {
+        let references = observed.iter().map(|_| Reference::default()).collect();
+        Self { subject, truth, observed, seed, references }
     }
-    let mut card = Card {
-        schema: 1,
-        specimen: subject.id.clone(),
-        label: subject.label.clone(),
-        explanation: e.hash()?,
-        method: e.method.clone().unwrap_or_else(|| e.name.clone()),
-        tier,
-        clean_fidelity: fidelity,
-        exams,
-        bits: None,
-        blame: None,
-        verdict: String::new(),
-    };
-    card.bits = bits(subject, observed, e)?;
-    card.blame = blame(subject, truth, observed, e, &card)?;
-    card.verdict = verdict(&card);
-    Ok(card)
+
+    /// Puts one explanation on trial.
+    pub fn hold(&self, e: &Explanation) -> Result<Card, Error> {
+        let Self { subject, truth, observed, seed, .. } = *self;
+        let tier = e.access();
+        let mut exams = vec![];
+        let mut fidelity = None;
+        // A program says nothing about off-domain operations: it is asked in-domain where that
+        // exists.
+        let in_domain = observed.iter().any(|o| o.exam.domain == Domain::InDomain);
+        for (o, reference) in observed.iter().zip(&self.references) {
+            if tier == Access::Closed && in_domain && o.exam.domain == Domain::OffDomain {
+                continue;
+            }
+            let effect = o.score(subject, e)?;
+            if fidelity.is_none() {
+                fidelity = o.clean_fidelity(subject, e)?;
+            }
+            exams.push(ExamScore {
+                domain: o.exam.domain,
+                null: null(subject, o, e, seed)?,
+                shuffled: if tier == Access::Closed { o.shuffled(subject, e)? } else { None },
+                oracle: match truth.explanation.as_ref().filter(|t| t.access() == tier) {
+                    Some(t) => once(&reference.oracle, || Ok(o.score(subject, t)?.skill))?,
+                    None => None,
+                },
+                whole: match tier {
+                    Access::Open => {
+                        once(&reference.whole, || Ok(o.score(subject, &whole(e))?.skill))?
+                    }
+                    _ => None,
+                },
+                effect,
+            });
+        }
+        let mut card = Card {
+            schema: 1,
+            specimen: subject.id.clone(),
+            label: subject.label.clone(),
+            explanation: e.hash()?,
+            method: e.method.clone().unwrap_or_else(|| e.name.clone()),
+            tier,
+            clean_fidelity: fidelity,
+            exams,
+            bits: None,
+            blame: None,
+            verdict: String::new(),
+        };
+        card.bits = bits(subject, observed, e)?;
+        card.blame = blame(subject, truth, observed, e, &card)?;
+        card.verdict = verdict(&card);
+        Ok(card)
+    }
+}
+
+/// A score that was made before, or is made now and kept.
+fn once(
+    cell: &OnceCell<Option<f64>>,
+    make: impl FnOnce() -> Result<Option<f64>, Error>,
+) -> Result<Option<f64>, Error> {
+    match cell.get() {
+        Some(made) => Ok(*made),
+        None => make().map(|score| *cell.get_or_init(|| score)),
+    }
 }
 
 /// Code length of an explanation. Its reals lie on the smallest grid that costs less than 1 % of

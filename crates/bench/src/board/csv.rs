@@ -4,7 +4,7 @@ use super::Board;
 use super::row::{Row, SeedScore};
 
 const HEADER: &str = "table,organism,method,metric,primary,tier,source,status,rank,score,low,high,null,oracle,\
-oracle_kind,above_null,seeds,scores,nulls,oracles,blame,reason,unit";
+oracle_kind,above_null,seeds,scores,nulls,oracles,blame,reason,unit,id";
 
 pub(super) fn rows(board: &Board) -> String {
     let mut text = format!("{HEADER}\r\n");
@@ -42,6 +42,7 @@ fn fields(row: &Row) -> Vec<String> {
         row.blame.clone().unwrap_or_default(),
         row.reason.clone().unwrap_or_default(),
         row.unit.clone(),
+        row.id.clone(),
     ]
 }
 

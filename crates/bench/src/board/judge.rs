@@ -8,6 +8,8 @@ use super::{Board, FLOAT_FLOOR, HOLDS, SCHEMA, best_first, number};
 use crate::statistics::{mean, mean_interval, paired_difference};
 
 const CONFIDENCE: f64 = 0.95;
+/// Digits of a row's id at least.
+const LEAST_DIGITS: usize = 4;
 
 /// A row with the results it is made of, while it is judged.
 struct Draft {
@@ -21,6 +23,7 @@ pub(super) fn board(results: Vec<CellResult>) -> Board {
     let mut faults = Vec::new();
     judge(&mut drafts, &mut faults);
     let mut rows: Vec<Row> = drafts.into_iter().map(|draft| draft.row).collect();
+    name(&mut rows);
     let place =
         |row: &Row| (row.table, row.organism.clone(), !row.primary, row.metric.clone(), row.tier);
     rows.sort_by(|a, b| {
@@ -87,6 +90,7 @@ fn draft(results: Vec<CellResult>) -> Draft {
     let (scores, nulls, oracles) = (of(|r| r.score), of(|r| r.null), of(|r| r.oracle));
     let complete = |values: &[f64]| values.len() == scores.len() && !values.is_empty();
     let row = Row {
+        id: String::new(),
         table: first.table,
         organism: first.organism.clone(),
         method: first.method.clone(),
@@ -116,10 +120,39 @@ fn draft(results: Vec<CellResult>) -> Draft {
         status: Status::Ranked,
         rank: None,
         blame: most_common(results.iter().filter_map(|r| r.blame.as_deref())),
-        reason: most_common(results.iter().filter_map(|r| r.reason.as_deref())),
+        reason: failures(&results)
+            .or_else(|| most_common(results.iter().filter_map(|r| r.reason.as_deref()))),
         unit: first.unit.clone(),
     };
     Draft { row, results }
+}
+
+/// Which seeds of a row failed, and why the first did.
+fn failures(results: &[CellResult]) -> Option<String> {
+    let failed: Vec<&CellResult> =
+        results.iter().filter(|r| r.absent == Some(Absent::Failed)).collect();
+    let why = failed.first()?.reason.as_deref().unwrap_or("");
+    // The way out stands where the failure was reported; a table has one line.
+    let why = why.lines().next().unwrap_or("");
+    let seeds: Vec<String> = failed.iter().map(|r| r.seed.to_string()).collect();
+    let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
+    Some(format!("{noun} {} of {}: {why}", seeds.join(", "), results.len()))
+}
+
+/// The shortest ids, of [`LEAST_DIGITS`] at least, that tell all rows apart.
+fn name(rows: &mut [Row]) {
+    let ids: Vec<String> = rows.iter().map(Row::id_of).collect();
+    let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let shared = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    for (row, id) in rows.iter_mut().zip(&ids) {
+        let at = sorted.partition_point(|other| other < &id.as_str());
+        // Ids are sorted, so the nearest ones are the neighbours.
+        let before = at.checked_sub(1).and_then(|i| sorted.get(i)).map_or(0, |b| shared(b, id));
+        let behind = sorted.get(at + 1).map_or(0, |b| shared(id, b));
+        let digits = (before.max(behind) + 1).max(LEAST_DIGITS);
+        row.id = id.chars().take(digits).collect();
+    }
 }
 
 fn most_common<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
@@ -177,6 +210,9 @@ impl Draft {
 
     fn status(&self, broken: bool) -> Status {
         let row = &self.row;
+        if self.results.iter().any(|r| r.absent == Some(Absent::Failed)) {
+            return Status::Failed;
+        }
         let (Some(score), null) = (row.score, row.null) else {
             let untestable = self.results.iter().any(|r| r.absent == Some(Absent::Untestable));
             return if untestable { Status::Untestable } else { Status::NotApplicable };
@@ -193,8 +229,12 @@ impl Draft {
         if broken {
             return Status::Invalid;
         }
-        if score < null - FLOAT_FLOOR {
-            return Status::BelowNull;
+        match row.above_null.and_then(|d| d.interval) {
+            Some([low, high]) if low <= FLOAT_FLOOR && high >= -FLOAT_FLOOR => {
+                return Status::AtNull;
+            }
+            _ if score < null - FLOAT_FLOOR => return Status::BelowNull,
+            _ => {}
         }
         if self.results.iter().any(|r| r.circular) {
             return Status::Circular;

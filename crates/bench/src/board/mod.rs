@@ -5,23 +5,27 @@
 //! every seed shown. Whether a row is ranked is decided here and nowhere else (METRICS.md, The
 //! board), in this order; the first that holds wins:
 //!
-//! 1. no seed has a score: `n/a` or `untestable`, with the reason;
-//! 2. the whole model: `ceiling`;
-//! 3. the known truth, or something wrong on purpose: `truth`, `control`; a control whose score is
+//! 1. a cell that it is made of failed or is not there: `failed`, with the seeds and the reason; the
+//!    mean of the other seeds is shown and has no rank, because seeds that fail are not drawn at
+//!    random;
+//! 2. no seed has a score: `n/a` or `untestable`, with the reason;
+//! 3. the whole model: `ceiling`;
+//! 4. the known truth, or something wrong on purpose: `truth`, `control`; a control whose score is
 //!    [`HOLDS`] of the way from its null to its oracle is a fault of the board;
-//! 4. a null is missing: `uncontrolled`;
-//! 5. a control of the instrument fails: `invalid`. Either the null's interval excludes what theory
+//! 5. a null is missing: `uncontrolled`;
+//! 6. a control of the instrument fails: `invalid`. Either the null's interval excludes what theory
 //!    says about it (this row), or an exact-truth oracle lies below a method of the same tier by
 //!    more than the interval of their paired difference (all rows of that organism, metric and
 //!    tier: the oracle is theirs as well). Both intervals are at 95 % for the whole board
 //!    (Bonferroni over the checks that are made), else a board of 100 rows would call itself broken
 //!    every time;
-//! 6. the mean score is under the mean null: `below null`;
-//! 7. the audit used the method's own interventions: `circular`;
-//! 8. the truth is reverse-engineered or contested: `claim`;
-//! 9. one specimen: `single`;
-//! 10. no oracle: `no truth`, ranked by the difference to the null;
-//! 11. else `ranked`, by the score.
+//! 7. score and null are not told apart, that is the interval of their difference over seeds holds 0:
+//!    `at null`; else the mean score is under the mean null: `below null`;
+//! 8. the audit used the method's own interventions: `circular`;
+//! 9. the truth is reverse-engineered or contested: `claim`;
+//! 10. one specimen: `single`;
+//! 11. no oracle: `no truth`, ranked by the difference to the null;
+//! 12. else `ranked`, by the score.
 //!
 //! Ranks are within (table, organism, metric, tier). Everything is sorted, so that equal results
 //! give equal bytes of `board.json`, in whatever order they came.
@@ -35,7 +39,7 @@
 //! };
 //! let board = Board::from_results(vec![
 //!     result("topk", 0, 0.93), result("topk", 1, 0.95),
-//!     result("pca", 0, 0.50), result("pca", 1, 0.54),
+//!     result("pca", 0, 0.52), result("pca", 1, 0.521),
 //! ]);
 //! assert_eq!(board.rows[0].method, "topk");
 //! assert_eq!((board.rows[0].status, board.rows[0].rank), (Status::Ranked, Some(1)));

@@ -157,6 +157,8 @@ pub enum Absent {
     NotApplicable,
     /// The exam cannot decide it here (fewer than 20 effective interventions).
     Untestable,
+    /// The cell that would have held it failed, or is not there.
+    Failed,
 }
 
 /// Why a score stands on the board.

@@ -23,6 +23,9 @@ pub enum Status {
     /// One specimen: there is no interval, so no rank.
     #[serde(rename = "single")]
     Single,
+    /// Score and null are not told apart: the interval of their difference holds 0.
+    #[serde(rename = "at null")]
+    AtNull,
     /// The method scores under its null: a finding.
     #[serde(rename = "below null")]
     BelowNull,
@@ -50,6 +53,9 @@ pub enum Status {
     /// The exam cannot decide it here.
     #[serde(rename = "untestable")]
     Untestable,
+    /// A cell of the row failed or is not there.
+    #[serde(rename = "failed")]
+    Failed,
 }
 
 impl Status {
@@ -60,6 +66,7 @@ impl Status {
             Self::NoTruth => "no truth",
             Self::Claim => "claim",
             Self::Single => "single",
+            Self::AtNull => "at null",
             Self::BelowNull => "below null",
             Self::Circular => "circular",
             Self::Ceiling => "ceiling",
@@ -69,6 +76,7 @@ impl Status {
             Self::Invalid => "invalid",
             Self::NotApplicable => "n/a",
             Self::Untestable => "untestable",
+            Self::Failed => "failed",
         }
     }
 
@@ -81,6 +89,9 @@ impl Status {
                 "the truth was reverse-engineered or is contested: it is on trial too, so there is no rank"
             }
             Self::Single => "one specimen: no interval, so no rank",
+            Self::AtNull => {
+                "not told apart from its null: the 95 % interval of score minus null over seeds holds 0"
+            }
             Self::BelowNull => "scores under its own null: a finding",
             Self::Circular => "the audit of the truth used the method's own interventions: no rank",
             Self::Ceiling => "the whole model, for orientation: never ranked",
@@ -94,6 +105,7 @@ impl Status {
             Self::Invalid => "a control of the instrument failed: the number means nothing",
             Self::NotApplicable => "the method does not claim what the metric measures",
             Self::Untestable => "the exam cannot decide it here",
+            Self::Failed => "a cell that it is made of failed or is not there: no rank until it is",
         }
     }
 }
@@ -117,6 +129,9 @@ pub struct SeedScore {
 /// One method on one organism by one metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
+    /// Its name for people and commands: [`Row::id_of`], shortened.
+    #[serde(default)]
+    pub id: String,
     /// The question it answers.
     pub table: Table,
     /// The organism.
@@ -163,6 +178,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// What tells this row from all others, hashed: the same row has the same id in every run.
+    pub fn id_of(&self) -> String {
+        let names = [&self.organism, &self.method, &self.metric].map(String::as_str);
+        let [organism, method, metric] = names;
+        let text = [self.table.name(), organism, metric, self.tier.name(), method].join("\n");
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
     /// How far the score is on the way from its null (0) to its oracle (1); `None` where one of
     /// them is missing or the two do not differ.
     pub fn position(&self) -> Option<f64> {

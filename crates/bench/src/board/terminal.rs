@@ -37,6 +37,15 @@ pub(super) fn board(board: &Board) -> String {
             text.push_str(&wrap(&verdict.text));
         }
     }
+    let failed: Vec<&Row> = board.rows.iter().filter(|r| r.status == Status::Failed).collect();
+    if !failed.is_empty() {
+        text.push_str("\nFailed\n");
+        for row in failed {
+            let why = row.reason.as_deref().unwrap_or("");
+            let Row { id, method, organism, metric, .. } = row;
+            text.push_str(&wrap(&format!("{id} {method} on {organism}, {metric}: {why}")));
+        }
+    }
     let silent = board.rows.iter().filter(|r| r.status == Status::NotApplicable).count();
     if silent > 0 {
         text.push_str(&format!(
@@ -57,8 +66,9 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
     let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
     let heading = unit.map_or_else(|| metric.to_owned(), |unit| format!("{metric} ({unit})"));
     let heading = clip(&heading, HEADING);
-    let header = ["organism", "method", "tier", &heading, "null", "oracle", "seeds", "status"]
-        .map(str::to_owned);
+    let header =
+        ["row", "organism", "method", "tier", &heading, "null", "oracle", "seeds", "status"]
+            .map(str::to_owned);
     let mut lines = vec![header];
     let mut last = "";
     for row in rows {
@@ -67,6 +77,7 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
         let tier = if row.tier == Tier::None { "" } else { row.tier.name() };
         let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         lines.push([
+            row.id.clone(),
             organism,
             row.method.clone(),
             tier.to_owned(),
@@ -80,22 +91,22 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
             },
         ]);
     }
-    let mut widths = [0; 8];
+    let mut widths = [0; 9];
     for line in &lines {
         for (width, field) in widths.iter_mut().zip(line) {
             *width = (*width).max(field.chars().count());
         }
     }
     // Where access is no part of the score the column goes.
-    if lines[1..].iter().all(|line| line[2].is_empty()) {
-        widths[2] = 0;
+    if lines[1..].iter().all(|line| line[3].is_empty()) {
+        widths[3] = 0;
     }
     // The longer of the two names gives way; numbers and the status are never cut.
-    let line_width = |widths: &[usize; 8]| {
+    let line_width = |widths: &[usize; 9]| {
         1 + widths.iter().filter(|w| **w > 0).map(|w| w + 2).sum::<usize>() - 1
     };
-    while line_width(&widths) > WIDTH && widths[0].max(widths[1]) > LEAST {
-        let longer = usize::from(widths[1] > widths[0]);
+    while line_width(&widths) > WIDTH && widths[1].max(widths[2]) > LEAST {
+        let longer = 1 + usize::from(widths[2] > widths[1]);
         widths[longer] -= 1;
     }
     let mut text = String::new();
@@ -106,8 +117,8 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
             if width == 0 {
                 continue;
             }
-            let field = if i < 2 { clip(field, width) } else { field.clone() };
-            let numeric = (3..7).contains(&i);
+            let field = if i < 3 { clip(field, width) } else { field.clone() };
+            let numeric = (4..8).contains(&i);
             out.push_str(&if numeric {
                 format!(" {field:>width$} ")
             } else {

@@ -132,7 +132,9 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
     let mut findings = Vec::new();
     for table in Table::ALL {
         let of_table: Vec<&Row> = rows.iter().copied().filter(|r| r.table == table).collect();
-        let judged = |row: &&Row| !matches!(row.status, Status::Invalid | Status::Uncontrolled);
+        let judged = |row: &&Row| !{
+            matches!(row.status, Status::Invalid | Status::Uncontrolled | Status::Failed)
+        };
         let shares: Vec<f64> =
             of_table.iter().copied().filter(judged).filter_map(Row::position).collect();
         if !shares.is_empty() {
@@ -195,6 +197,7 @@ fn without_grade(row: &Row) -> Option<String> {
         Status::Invalid => format!("{table} cannot be judged: a control failed"),
         Status::Uncontrolled => format!("{table} without a null, so not judged"),
         Status::Untestable => format!("{table} not testable here"),
+        Status::Failed => format!("{table} not complete: a cell failed"),
         Status::NotApplicable => return None,
         _ => match row.above_null {
             Some(d) if d.above(0.0) => format!("{table} {} above the null", number(d.mean)),

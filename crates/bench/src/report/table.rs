@@ -36,8 +36,8 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
         unit.map(|u| format!(" <span class=\"unit\">{}</span>", escape(u))).unwrap_or_default();
     let mut text = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n\
-         <caption>{0}{unit}</caption>\n<colgroup><col class=\"organism\"><col class=\"method\"><col class=\"bar\">\
-         <col class=\"score\"><col class=\"number\"><col class=\"number\"><col class=\"few\"><col></colgroup>\n<thead><tr><th>organism</th><th>method</th>\
+         <caption>{0}{unit}</caption>\n<colgroup><col class=\"id\"><col class=\"organism\"><col class=\"method\"><col class=\"bar\">\
+         <col class=\"score\"><col class=\"number\"><col class=\"number\"><col class=\"few\"><col></colgroup>\n<thead><tr><th>row</th><th>organism</th><th>method</th>\
          <th class=\"bar\"><span>null</span><span>oracle</span></th><th class=\"n\">score</th>\
          <th class=\"n\">null</th><th class=\"n\">oracle</th><th class=\"n\">seeds</th><th class=\"status\">status</th></tr></thead>\n<tbody>\n",
         escape(metric)
@@ -82,10 +82,11 @@ fn line(row: &Row, first: bool) -> String {
     let oracle_kind =
         row.oracle.map(|_| format!(" title=\"{}\"", row.oracle_kind.name())).unwrap_or_default();
     format!(
-        "<tr{}><th scope=\"row\">{organism}</th><td>{}{tier}</td><td class=\"bar\">{}</td><td class=\"n\">{}{}</td>\
+        "<tr{}><td class=\"id\"><code>{}</code></td><th scope=\"row\">{organism}</th><td>{}{tier}</td><td class=\"bar\">{}</td><td class=\"n\">{}{}</td>\
          <td class=\"n\">{}</td><td class=\"n\"{oracle_kind}>{}</td><td class=\"n\">{}</td>\
          <td class=\"status {class}\" title=\"{}\">{rank}{}{words}</td></tr>\n",
         if first { " class=\"first\"" } else { "" },
+        escape(&row.id),
         escape(&row.method),
         bar(row),
         optional(row.score),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use flyroom_decompose::Dictionary;
 use flyroom_explanation::Explanation;
 use flyroom_organism::{Subject, Truth};
-use flyroom_validate::{Card, Observed, exam, hold, parts};
+use flyroom_validate::{Card, Observed, Trial, exam, parts};
 use std::path::Path;
 
 pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result<bool> {
@@ -65,7 +65,7 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
         .into_iter()
         .map(|x| Observed::new(&subject, x))
         .collect::<Result<Vec<_>, _>>()?;
-    let card = hold(&subject, &truth, &observed, &e, 0)?;
+    let card = Trial::new(&subject, &truth, &observed, 0).hold(&e)?;
     let path = explanation.with_file_name("card.json");
     flyroom_network::write_whole(&path, serde_json::to_string_pretty(&card)?.as_bytes())?;
     if as_json {

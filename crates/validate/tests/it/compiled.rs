@@ -6,7 +6,7 @@ use flyroom_explanation::Body;
 use flyroom_organism::train::Nursery;
 use flyroom_organism::{Specimen, Subject, Truth, find, with_defaults};
 use flyroom_tensor::Context;
-use flyroom_validate::wiring;
+use flyroom_validate::{Observed, Trial, exam, wiring};
 use serde_json::json;
 
 fn bred(organism: &str, set: serde_json::Value, seed: u64) -> (Specimen, Truth) {
@@ -85,4 +85,34 @@ fn the_cosines_of_balanced_modular_addition_are_the_network() {
     let d = fourier.describe(&subject, None, &fourier.defaults(), 0).unwrap();
     let card = super::cards(&subject, &truth, &[d.explanation]).remove(0);
     assert!(card.ranked().unwrap().effect.skill.unwrap() > 0.999, "{card:?}");
+}
+
+/// The truth (closed), a circuit and another circuit (open): each tier has two askers at least.
+#[test]
+fn cards_of_one_trial_are_those_of_trials_held_one_by_one() {
+    let set = json!({ "letters": 3, "seq": 3, "n_heads": 1 });
+    let (specimen, truth) = bred("induction-compiled", set, 2);
+    let organism = find("induction-compiled").unwrap();
+    let task = organism.task(&specimen.spec.parameters, Some(3)).unwrap();
+    let subject = Subject::new(&specimen, &task, &Context::single()).unwrap();
+    let circuit = |m: Scores| m.describe(&subject, None, &m.defaults(), 0).unwrap().explanation;
+    let program = truth.explanation.clone().unwrap();
+    let changed = flyroom_validate::misdescribed(&program).unwrap();
+    let all = [circuit(Scores::Exact), program, circuit(Scores::Eap), changed];
+    let frozen: Vec<String> = all.iter().map(|e| e.hash().unwrap()).collect();
+    let budget = exam::Budget { per_family: 32, seen: 64 };
+    let observed: Vec<Observed> = exam::draw(&subject, &truth, &frozen, budget)
+        .unwrap()
+        .into_iter()
+        .map(|e| Observed::new(&subject, e).unwrap())
+        .collect();
+    let together = Trial::new(&subject, &truth, &observed, 1);
+    let mut references = 0;
+    for e in &all {
+        let card = together.hold(e).unwrap();
+        assert_eq!(card, Trial::new(&subject, &truth, &observed, 1).hold(e).unwrap());
+        let all = || card.exams.iter();
+        references += all().filter(|x| x.oracle.is_some() || x.whole.is_some()).count();
+    }
+    assert!(references >= 4, "both tiers have a reference: {references}");
 }

@@ -8,7 +8,7 @@ use flyroom_explanation::{Explanation, predict};
 use flyroom_network::{Intervention, Operation, Row};
 use flyroom_organism::{Specimen, Subject, Task, Truth};
 use flyroom_tensor::Context;
-use flyroom_validate::{Card, Observed, exam, hold};
+use flyroom_validate::{Card, Observed, Trial, exam};
 use std::path::PathBuf;
 
 /// A file of the fixtures. Without them the test says so, and fails where CI demands them.
@@ -43,7 +43,8 @@ fn cards(subject: &Subject, truth: &Truth, explanations: &[Explanation]) -> Vec<
         .into_iter()
         .map(|e| Observed::new(subject, e).unwrap())
         .collect();
-    explanations.iter().map(|e| hold(subject, truth, &observed, e, 1).unwrap()).collect()
+    let trial = Trial::new(subject, truth, &observed, 1);
+    explanations.iter().map(|e| trial.hold(e).unwrap()).collect()
 }
 
 /// The truth, the truth's program on other parts, and another program on the truth's parts: the
