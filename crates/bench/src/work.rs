@@ -311,7 +311,15 @@ impl Bench {
                     Some(why) => {
                         results.push(base(label, 0.0).absent(Absent::NotApplicable, &why));
                     }
-                    None => asked.push((label.clone(), cell.read_json("explanation.json")?)),
+                    None => {
+                        let e: Explanation = cell.read_json("explanation.json")?;
+                        if e.body.predicts() {
+                            asked.push((label.clone(), e));
+                        } else {
+                            let why = flyroom_validate::SNAPSHOT;
+                            results.push(base(label, 0.0).absent(Absent::NotApplicable, why));
+                        }
+                    }
                 }
             }
             if let Some(e) = &truth.explanation {
@@ -326,12 +334,16 @@ impl Bench {
                     asked.push((WRONG_PROGRAM.into(), changed));
                 }
             }
+            let mut cards: Vec<Card> = vec![];
+            if asked.is_empty() {
+                write_json(folder, "cards.json", &cards)?;
+                return write_json(folder, RESULTS, &results);
+            }
             let frozen = asked.iter().map(|(_, e)| e.hash()).collect::<Result<Vec<_>, _>>()?;
             let observed = exam::draw(subject, &truth, &frozen, exam::Budget::default())?
                 .into_iter()
                 .map(|e| Observed::new(subject, e))
                 .collect::<Result<Vec<_>, _>>()?;
-            let mut cards: Vec<Card> = vec![];
             let trial = Trial::new(subject, &truth, &observed, evaluation_seed(s));
             for (label, e) in &asked {
                 let mut card = trial.hold(e)?;

@@ -139,7 +139,7 @@ impl Describe for Scores {
         let body =
             Body::Circuit { edges: kept.map(|e| e.edge).collect(), ablation: Ablation::Resample };
         let explanation = crate::method::signed(self.name(), subject, vec![], body);
-        Ok(Description { explanation, edges, frequencies: vec![], logit_r2: None })
+        Ok(Description { edges, ..Description::new(explanation) })
     }
 }
 

@@ -273,7 +273,7 @@ impl Describe for Fourier {
         }
         let body = Body::Cosines(Cosines { modulus: p as u32, operands: [0, 1], terms });
         let explanation = crate::method::signed("fourier", subject, parts, body);
-        Ok(Description { explanation, edges: vec![], frequencies: lines, logit_r2 })
+        Ok(Description { frequencies: lines, logit_r2, ..Description::new(explanation) })
     }
 }
 

@@ -5,15 +5,25 @@
 //! what was seen on the way. To add a method: implement the trait, add one line to the registry,
 //! write one page in `docs/methods/`.
 
+mod activation_patching;
 mod circuit;
+mod direct_logit_attribution;
 mod error;
 mod fourier;
+mod grid;
+mod logit_lens;
 mod method;
 pub mod metric;
+mod prompts;
+mod readout;
 mod registry;
 
+pub use activation_patching::ActivationPatching;
 pub use circuit::{SATURATED, Scores};
+pub use direct_logit_attribution::{DirectLogitAttribution, TOLERANCE};
 pub use error::Error;
 pub use fourier::Fourier;
+pub use grid::{Grid, GridAxis};
+pub use logit_lens::LogitLens;
 pub use method::{Describe, Description, EdgeScore, FrequencyLine};
 pub use registry::{find, registry};

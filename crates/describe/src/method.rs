@@ -1,6 +1,6 @@
 //! What every describe method brings.
 
-use crate::Error;
+use crate::{Error, Grid};
 use flyroom_decompose::{Dictionary, MethodEntry};
 use flyroom_explanation::{Body, Explanation, Part};
 use flyroom_network::Edge;
@@ -55,6 +55,16 @@ pub struct Description {
     /// holds; its null is 0, since the logits are centred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logit_r2: Option<f64>,
+    /// Numbers over layers, positions, heads, each with its null.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grids: Vec<Grid>,
+}
+
+impl Description {
+    /// An explanation and nothing beside it.
+    pub fn new(explanation: Explanation) -> Self {
+        Self { explanation, edges: vec![], frequencies: vec![], logit_r2: None, grids: vec![] }
+    }
 }
 
 /// A method that says what parts do and how they are wired.

@@ -45,10 +45,7 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
         let task = subject.task;
         let size = task.pos() * task.d_out;
         let (mut pairs, mut direction) = (vec![], vec![]);
-        // A stride coprime to the number of inputs visits each once and spreads over the domain.
-        let n = task.clean.max(1);
-        let stride = (1..).map(|i| n * 5 / 8 + i).find(|&s| gcd(s, n) == 1).unwrap_or(1);
-        for i in (0..n).map(|i| i * stride % n) {
+        for i in spread(task.clean) {
             if pairs.len() == count {
                 break;
             }
@@ -144,6 +141,13 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
 /// Arithmetic mean, 0 of nothing.
 pub fn mean(x: &[f64]) -> f64 {
     if x.is_empty() { 0.0 } else { x.iter().sum::<f64>() / x.len() as f64 }
+}
+
+/// 0..n, each once, in an order whose every beginning is spread over the whole: steps of a stride
+/// that is coprime to n.
+pub(crate) fn spread(n: usize) -> impl Iterator<Item = usize> {
+    let stride = (1..).map(|i| n * 5 / 8 + i).find(|&s| gcd(s, n) == 1).unwrap_or(1);
+    (0..n).map(move |i| i * stride % n)
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -1,10 +1,20 @@
 //! All describe methods, one line each.
 
-use crate::{Describe, Error, Fourier, Scores};
+use crate::{
+    ActivationPatching, Describe, DirectLogitAttribution, Error, Fourier, LogitLens, Scores,
+};
 
 /// Every describe method, in the order of the docs.
 pub fn registry() -> &'static [&'static dyn Describe] {
-    &[&Scores::Exact, &Scores::Eap, &Scores::EapIg, &Fourier]
+    &[
+        &Scores::Exact,
+        &Scores::Eap,
+        &Scores::EapIg,
+        &Fourier,
+        &LogitLens,
+        &DirectLogitAttribution,
+        &ActivationPatching,
+    ]
 }
 
 /// The method of a name.

@@ -24,4 +24,6 @@ pub use effect::{EffectScore, FLOAT_FLOOR, FamilyScore, LEAKY, LEAST, NO_EFFECT,
 pub use error::Error;
 pub use null::{derangement, misdescribed, reassigned, reassigned_parts};
 pub use registry::{METRICS, MetricEntry};
-pub use trial::{Bits, Card, ExamScore, HOLDS, NOTHING, NULL_DRAWS, Null, Trial, blame, verdict};
+pub use trial::{
+    Bits, Card, ExamScore, HOLDS, NOTHING, NULL_DRAWS, Null, SNAPSHOT, Trial, blame, verdict,
+};

@@ -28,6 +28,9 @@ pub const HOLDS: f64 = 0.9;
 /// Skill below which it says nothing.
 pub const NOTHING: f64 = 0.1;
 
+/// Verdict of an explanation that predicts nothing.
+pub const SNAPSHOT: &str = "a snapshot: it claims nothing about effects and has no skill";
+
 /// A null distribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Null {
@@ -139,7 +142,9 @@ impl<'a> Trial<'a> {
         // A program says nothing about off-domain operations: it is asked in-domain where that
         // exists.
         let in_domain = observed.iter().any(|o| o.exam.domain == Domain::InDomain);
-        for (o, reference) in observed.iter().zip(&self.references) {
+        // A snapshot claims nothing about effects: its skill is "-", not 0.
+        let asked = if e.body.predicts() { observed } else { &[] };
+        for (o, reference) in asked.iter().zip(&self.references) {
             if tier == Access::Closed && in_domain && o.exam.domain == Domain::OffDomain {
                 continue;
             }
@@ -177,6 +182,10 @@ impl<'a> Trial<'a> {
             blame: None,
             verdict: String::new(),
         };
+        if !e.body.predicts() {
+            card.verdict = SNAPSHOT.into();
+            return Ok(card);
+        }
         card.bits = bits(subject, observed, e)?;
         card.blame = blame(subject, truth, observed, e, &card)?;
         card.verdict = verdict(&card);

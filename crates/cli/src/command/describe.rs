@@ -4,10 +4,10 @@ use crate::args::Args;
 use crate::{names, output};
 use anyhow::Result;
 use flyroom_decompose::Dictionary;
-use flyroom_describe::Description;
+use flyroom_describe::{Description, Grid};
 use flyroom_explanation::Body;
 use flyroom_organism::Subject;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[allow(clippy::too_many_arguments)]
 pub fn run(
@@ -26,14 +26,31 @@ pub fn run(
     let subject = Subject::new(&specimen, &task, &args.context()?)?;
     let d = method.describe(&subject, parts.as_ref(), &parameters, seed)?;
     d.explanation.check()?;
+    for grid in &d.grids {
+        grid.check().map_err(|e| anyhow::anyhow!(e))?;
+    }
     d.explanation.write(out)?;
+    let seen = beside(out);
+    flyroom_network::write_whole(&seen, serde_json::to_string_pretty(&d)?.as_bytes())?;
     if as_json {
         output::json(&d)?;
     } else {
         output::data(&text(&d));
-        output::say(args.quiet, &format!("written to {}", out.display()));
+        let (out, seen) = (out.display(), seen.display());
+        output::say(args.quiet, &format!("written to {out}, what was seen on the way to {seen}"));
     }
     Ok(true)
+}
+
+/// Where what a method saw on the way lies: `description.json` beside `explanation.json`,
+/// `x.description.json` beside `x.json`.
+pub fn beside(explanation: &Path) -> PathBuf {
+    match explanation.file_stem().map(|s| s.to_string_lossy()) {
+        Some(stem) if stem != "explanation" => {
+            explanation.with_file_name(format!("{stem}.description.json"))
+        }
+        _ => explanation.with_file_name("description.json"),
+    }
 }
 
 /// A description for people.
@@ -88,5 +105,71 @@ pub fn text(d: &Description) -> String {
         out.push_str(&output::table(&["edge", "score", "circuit", "remark"], &rows));
         out.push_str(&format!("{} of {} edges kept\n", edges.len(), d.edges.len()));
     }
+    for grid in &d.grids {
+        out.push_str(&grid_text(grid));
+    }
     out
+}
+
+/// Rows and columns of a grid that a terminal shows.
+const SHOWN: (usize, usize) = (16, 8);
+
+/// A grid for people: the rows and columns that stand out most, in their order.
+fn grid_text(grid: &Grid) -> String {
+    let (rows, columns) = grid.shape();
+    let row_effect = |r: usize| (0..columns).map(|c| grid.effect(r, c)).fold(0.0, f64::max);
+    let column_effect = |c: usize| (0..rows).map(|r| grid.effect(r, c)).fold(0.0, f64::max);
+    let shown = (strongest(rows, SHOWN.0, row_effect), strongest(columns, SHOWN.1, column_effect));
+    let unit = if grid.unit.is_empty() { String::new() } else { format!(" ({})", grid.unit) };
+    let mut out = format!("\n{}: {}{unit}\n", grid.name, grid.quantity);
+    let label = |axis: usize, i: usize| grid.axes.get(axis).map_or("", |a| a.labels[i].as_str());
+    let value = |r: usize, c: usize| match grid.words.get(r * columns + c) {
+        Some(word) => word.clone(),
+        None => grid.at(r, c).map_or("-".into(), output::number),
+    };
+    let mut headings = vec![grid.axes.first().map_or("", |a| a.name.as_str())];
+    headings.extend(shown.1.iter().map(|&c| label(1, c)));
+    let single = grid.axes.len() == 1;
+    if single {
+        headings = vec![headings[0], "value", "null"];
+    }
+    let table: Vec<Vec<String>> = shown
+        .0
+        .iter()
+        .map(|&r| {
+            let mut line = vec![label(0, r).to_owned()];
+            line.extend(shown.1.iter().map(|&c| value(r, c)));
+            if single {
+                let null = grid.null.get(r).copied().flatten();
+                line.push(null.map_or("-".into(), output::number));
+            }
+            line
+        })
+        .collect();
+    out.push_str(&output::table(&headings, &table));
+    if let Some((mean, high)) = grid.null_effect() {
+        let (mean, high) = (output::number(mean), output::number(high));
+        out.push_str(&format!(
+            "null, {}: {mean} from {} in the mean, {high} at 95 %\n",
+            grid.null_is,
+            output::number(grid.neutral)
+        ));
+    }
+    if shown.0.len() < rows || shown.1.len() < columns {
+        out.push_str(&format!(
+            "{} of {rows} rows and {} of {columns} columns, those that stand out most\n",
+            shown.0.len(),
+            shown.1.len()
+        ));
+    }
+    out
+}
+
+/// Up to `most` of 0..n with the largest effect, ascending.
+fn strongest(n: usize, most: usize, effect: impl Fn(usize) -> f64) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..n).collect();
+    all.sort_by(|&a, &b| effect(b).total_cmp(&effect(a)).then(a.cmp(&b)));
+    all.truncate(most);
+    all.sort_unstable();
+    all
 }

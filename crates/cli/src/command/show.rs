@@ -1,10 +1,11 @@
 //! `flyroom show`: anything that flyroom wrote, for people or as JSON.
 
-use super::{breed, validate};
+use super::{breed, describe, validate};
 use crate::output;
 use anyhow::{Result, bail};
 use flyroom_bench::Board;
 use flyroom_decompose::Dictionary;
+use flyroom_describe::Description;
 use flyroom_explanation::Explanation;
 use flyroom_organism::Specimen;
 use flyroom_validate::Card;
@@ -55,6 +56,14 @@ pub fn run(path: &Path, as_json: bool) -> Result<bool> {
         }
     } else if value.get("rows").is_some() {
         return board(path, as_json);
+    } else if value.get("explanation").is_some_and(Value::is_object) {
+        let d = description(path, value)?;
+        if as_json {
+            output::json(&d)?;
+        } else {
+            output::data(&d.explanation.name);
+            output::data(&describe::text(&d));
+        }
     } else {
         let e = Explanation::read(path)?;
         if as_json {
@@ -68,9 +77,28 @@ pub fn run(path: &Path, as_json: bool) -> Result<bool> {
                 if e.scope.is_empty() { "the evaluation set" } else { &e.scope },
                 e.hash()?
             ));
+            // What was seen on the way, if it lies beside and belongs to it.
+            let seen = describe::beside(path);
+            if let Ok(text) = std::fs::read_to_string(&seen)
+                && let Ok(value) = serde_json::from_str(&text)
+                && let Ok(d) = description(&seen, value)
+                && d.explanation == e
+            {
+                output::data(&describe::text(&d));
+            }
         }
     }
     Ok(true)
+}
+
+/// A description whose grids can be drawn.
+fn description(path: &Path, value: Value) -> Result<Description> {
+    let d: Description = serde_json::from_value(value)
+        .map_err(|e| anyhow::anyhow!("{}: not a description ({e})", path.display()))?;
+    for grid in &d.grids {
+        grid.check().map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+    }
+    Ok(d)
 }
 
 fn board(path: &Path, as_json: bool) -> Result<bool> {
