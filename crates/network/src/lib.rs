@@ -12,6 +12,7 @@
 //! | `site.rs`, `selector.rs`, `edge.rs`, `intervention.rs` | the language of places and interventions |
 //! | `network.rs` | weights in memory |
 //! | `format/` | weights on disk: readers and writers of files |
+//! | `pretrained/` | language models of others as networks |
 //! | `runner.rs`, `patch.rs`, `linear.rs` | execution, exact and to first order |
 
 mod config;
@@ -23,6 +24,7 @@ mod intervention;
 mod linear;
 mod network;
 mod patch;
+pub mod pretrained;
 mod rotary;
 mod runner;
 mod selector;

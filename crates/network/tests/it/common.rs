@@ -98,3 +98,18 @@ pub fn close(got: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
         assert!((g - w).abs() <= tolerance * w.abs().max(1.0), "{what}: [{i}] is {g}, wanted {w}");
     }
 }
+
+/// The folder of a fixture; without it a test says that it is skipped, and fails where CI=true.
+pub fn fixture(folder: &str) -> Option<std::path::PathBuf> {
+    match std::env::var_os("FLYROOM_FIXTURES") {
+        Some(root) => Some(std::path::PathBuf::from(root).join(folder)),
+        None => {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "FLYROOM_FIXTURES is not set, and CI skips no test"
+            );
+            eprintln!("SKIPPED: a test of fixtures/{folder}, because FLYROOM_FIXTURES is not set");
+            None
+        }
+    }
+}

@@ -6,3 +6,4 @@ mod gguf;
 mod oracle;
 mod patching;
 mod places;
+mod pretrained;
