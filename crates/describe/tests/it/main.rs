@@ -1,0 +1,3 @@
+//! What the methods say, against TransformerLens and against what must hold.
+
+mod lens;
