@@ -20,6 +20,7 @@ pub mod bred;
 pub mod canonical;
 pub mod clock;
 pub mod figures;
+pub mod foreign;
 pub mod key;
 pub mod plan;
 pub mod report;

@@ -4,18 +4,20 @@ use crate::Fault;
 use crate::board::{Board, CellResult};
 use crate::bred::Bred;
 use crate::figures;
+use crate::foreign::{self, Foreign};
 use crate::key::CellSpec;
 use crate::plan::{Catalog, EntryInfo, OrganismEntry, Plan};
 use crate::report::{Figure, ReportData};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
 use crate::store::{Cell, Store};
 use crate::work::{Bench, Labels, RESULTS};
-use flyroom_organism::Parameters;
+use flyroom_organism::{Parameters, Specimen, Truth};
 use flyroom_tensor::Context;
 use flyroom_validate::METRICS;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The plan of the main job.
 pub const FIRST_LOOK: &str = include_str!("../plans/first-look.toml");
@@ -73,6 +75,8 @@ pub struct Cells<'a> {
     pub specimens: Vec<(String, CellId)>,
     /// What methods made of them.
     pub made: Vec<Made>,
+    /// The programs among the methods.
+    pub programs: Vec<Arc<Foreign>>,
 }
 
 /// What one method made of one specimen.
@@ -99,6 +103,20 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
     // Specimens first: what trains longest starts first and the rest fills the gaps.
     let mut bred: Vec<(&OrganismEntry, u64, CellId)> = vec![];
     for entry in &plan.organisms {
+        if let Some(path) = &entry.specimen {
+            let from = foreign::beside(&plan.folder, path, &entry.name);
+            let specimen = Specimen::read(&from)?;
+            let s = &specimen.spec;
+            flyroom_organism::find(&s.organism)?;
+            // What it is and not where it lies.
+            let spec = CellSpec::new("specimen", &s.organism, s.version)
+                .with("specimen", specimen.id())
+                .seed(s.seed);
+            let label = format!("import {}", entry.label);
+            let id = schedule.add(label, spec, &[], move |_, folder| bench.imported(&from, folder));
+            bred.push((entry, s.seed, id));
+            continue;
+        }
         let organism = flyroom_organism::find(&entry.name)?;
         let parameters = filled(&catalog.organisms, "organism", &entry.name, &entry.set);
         for seed in 0..entry.seeds {
@@ -113,10 +131,16 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             bred.push((entry, seed, id));
         }
     }
+    let mut programs: Vec<Option<Arc<Foreign>>> = vec![];
+    for m in &plan.methods {
+        programs.push(Foreign::resolve(m, &plan.folder)?.map(Arc::new));
+    }
     for &(entry, seed, specimen) in &bred {
         let organism = entry.label.clone();
         let mut described: Vec<(String, CellId)> = vec![];
-        for m in plan.methods.iter().filter(|m| m.wants(entry)) {
+        let mut of_programs = false;
+        let wanted = plan.methods.iter().zip(&programs).filter(|(m, _)| m.wants(entry));
+        for (m, program) in wanted {
             for nth in 0..m.seeds {
                 let method_seed = method_seed(seed, nth);
                 let all = filled(&catalog.methods, &m.step, &m.name, &m.set);
@@ -125,20 +149,24 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                     if m.seeds > 1 { format!("{}/{nth}", m.label) } else { m.label.clone() };
                 let labels = Labels { organism: organism.clone(), method: method.clone() };
                 let name = format!("{method} on {organism} / {seed}");
+                let work = format!("{} {name}", m.step);
                 if m.step == "decompose" {
-                    let d = flyroom_decompose::find(&m.name)?;
-                    let site = all.get(SITE).and_then(Value::as_str).unwrap_or("auto").to_owned();
-                    let spec = CellSpec::new("decomposition", &m.name, d.entry().version)
-                        .parameters(all)
-                        .seed(method_seed);
-                    let id = schedule.add(
-                        format!("decompose {name}"),
-                        spec,
-                        &[specimen],
-                        move |c, f| {
+                    let id = if let Some(program) = program.clone() {
+                        let spec = program.spec(method_seed);
+                        schedule.add(work, spec, &[specimen], move |c, f| {
+                            bench.foreign(&program, method_seed, &c[0], f)
+                        })
+                    } else {
+                        let d = flyroom_decompose::find(&m.name)?;
+                        let site =
+                            all.get(SITE).and_then(Value::as_str).unwrap_or("auto").to_owned();
+                        let spec = CellSpec::new("decomposition", &m.name, d.entry().version)
+                            .parameters(all)
+                            .seed(method_seed);
+                        schedule.add(work, spec, &[specimen], move |c, f| {
                             bench.decomposition(d, &site, &parameters, method_seed, &c[0], f)
-                        },
-                    );
+                        })
+                    };
                     made.push(Made {
                         labels: labels.clone(),
                         seed,
@@ -146,7 +174,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                         result: id,
                         wiring: None,
                     });
-                    let spec = scored("parts", &labels);
+                    let spec = scored("parts", &labels, program.is_some());
                     results.push(schedule.add(
                         format!("parts {name}"),
                         spec,
@@ -154,18 +182,25 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                         move |c, f| bench.parts(&labels, &c[0], &c[1], f),
                     ));
                 } else {
-                    let d = flyroom_describe::find(&m.name)?;
-                    let spec = CellSpec::new("explanation", &m.name, d.entry().version)
-                        .parameters(all)
-                        .seed(method_seed);
-                    let id =
-                        schedule.add(format!("describe {name}"), spec, &[specimen], move |c, f| {
+                    let id = if let Some(program) = program.clone() {
+                        of_programs = true;
+                        let spec = program.spec(method_seed);
+                        schedule.add(work, spec, &[specimen], move |c, f| {
+                            bench.foreign(&program, method_seed, &c[0], f)
+                        })
+                    } else {
+                        let d = flyroom_describe::find(&m.name)?;
+                        let spec = CellSpec::new("explanation", &m.name, d.entry().version)
+                            .parameters(all)
+                            .seed(method_seed);
+                        schedule.add(work, spec, &[specimen], move |c, f| {
                             bench.explanation(d, &parameters, method_seed, &c[0], f)
-                        });
+                        })
+                    };
                     described.push((method, id));
                     let mut wiring = None;
                     if plan.wants_metric("faithfulness") || plan.wants_metric("edge-auroc") {
-                        let spec = scored("wiring", &labels);
+                        let spec = scored("wiring", &labels, program.is_some());
                         let labels = labels.clone();
                         let scores = schedule.add(
                             format!("wiring {name}"),
@@ -185,6 +220,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             let spec = CellSpec::new("trial", "trial", SCORES)
                 .with("organism", organism.clone())
                 .with("methods", methods.clone());
+            let spec = marked(spec, of_programs);
             let needs: Vec<CellId> =
                 std::iter::once(specimen).chain(described.iter().map(|d| d.1)).collect();
             results.push(schedule.add(
@@ -196,7 +232,8 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
         }
     }
     let specimens = bred.iter().map(|(e, _, id)| (e.label.clone(), *id)).collect();
-    Ok(Cells { schedule, results, specimens, made })
+    let programs = programs.into_iter().flatten().collect();
+    Ok(Cells { schedule, results, specimens, made, programs })
 }
 
 /// The seed of a method's `nth` try on the specimen of a seed. Each specimen gets draws of its own:
@@ -205,10 +242,33 @@ fn method_seed(specimen: u64, nth: u64) -> u64 {
     specimen.wrapping_add(nth << 32)
 }
 
-fn scored(kind: &str, labels: &Labels) -> CellSpec {
-    CellSpec::new(kind, kind, SCORES)
+fn scored(kind: &str, labels: &Labels, of_program: bool) -> CellSpec {
+    let spec = CellSpec::new(kind, kind, SCORES)
         .with("organism", labels.organism.clone())
-        .with("method", labels.method.clone())
+        .with("method", labels.method.clone());
+    marked(spec, of_program)
+}
+
+/// What is read from the answer of a program is as machine-dependent as the answer.
+fn marked(spec: CellSpec, of_program: bool) -> CellSpec {
+    if of_program { spec.with(foreign::MARK, foreign::CONTRACT) } else { spec }
+}
+
+/// Keeps what the plan read from beside it, so that the run stands alone.
+fn keep_inputs(plan: &Plan, root: &Path, programs: &[Arc<Foreign>]) -> Result<(), Fault> {
+    for program in programs {
+        program.keep(root)?;
+    }
+    for entry in &plan.organisms {
+        if let Some(path) = &entry.specimen {
+            let from = foreign::beside(&plan.folder, path, &entry.name);
+            let (specimen, to) =
+                (Specimen::read(&from)?, root.join(foreign::INPUTS).join(&entry.name));
+            Truth::read(&specimen.truth_path(&from))?.write(&specimen.truth_path(&to))?;
+            specimen.write(&to)?;
+        }
+    }
+    Ok(())
 }
 
 fn filled(
@@ -246,7 +306,8 @@ pub fn run(
     let cells = cells(plan, &bench)?;
     let labels: Vec<String> =
         cells.schedule.ids().map(|id| cells.schedule.label(id).to_owned()).collect();
-    let Cells { schedule, results, specimens, made } = cells;
+    let Cells { schedule, results, specimens, made, programs } = cells;
+    keep_inputs(plan, root, &programs)?;
     let outcomes = schedule.run(&store, workers, observer);
     let cells = Drawn { specimens, made };
     let mut found: Vec<CellResult> = vec![];
@@ -298,6 +359,9 @@ fn draw(cells: &Drawn, outcomes: &[Outcome], bench: &Bench) -> Result<Vec<Figure
     let mut out = figures::curves(&specimens)?;
     for m in cells.made.iter().filter(|m| m.seed == 0) {
         let (Some(specimen), Some(result)) = (cell(m.specimen), cell(m.result)) else { continue };
+        if foreign::failure(result).is_some() {
+            continue;
+        }
         let (organism, method) = (&m.labels.organism, &m.labels.method);
         match m.wiring {
             None => out.extend(figures::decoder(bench, organism, method, specimen, result)?),

@@ -10,12 +10,14 @@
 //! | `wiring` | specimen, explanation, truth | `results.json`, `wiring.json` |
 //! | `trial` | specimen, all its explanations, truth | `results.json`, `cards.json` |
 //!
-//! A method that has nothing to say leaves `not-applicable.json` with the reason.
+//! A method that has nothing to say leaves `not-applicable.json` with the reason; a program that
+//! failed leaves `failed.json` with it.
 
 use crate::Fault;
 use crate::board::{
     Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier,
 };
+use crate::foreign;
 use crate::store::Cell;
 use flyroom_decompose::{Decompose, Dictionary, collect};
 use flyroom_describe::{Describe, Description};
@@ -155,60 +157,77 @@ impl Bench {
         self.subject(specimen, |subject, s| {
             let truth = self.truth(s)?;
             let base = |metric: &str, score: f64| {
-                signed(
-                    CellResult::new(
-                        Table::Parts,
-                        &labels.organism,
-                        &labels.method,
-                        metric,
-                        s.spec.seed,
-                        score,
-                    ),
-                    &truth,
-                )
+                let mut r = CellResult::new(
+                    Table::Parts,
+                    &labels.organism,
+                    &labels.method,
+                    metric,
+                    s.spec.seed,
+                    score,
+                );
+                r.machine_dependent = decomposition.is_foreign();
+                signed(r, &truth)
             };
-            let absent = |why: &str| vec![base("mcc", 0.0).absent(Absent::NotApplicable, why)];
-            if let Some(why) = not_applicable(decomposition) {
-                return write_json(folder, RESULTS, &absent(&why));
+            if let Some((absent, why)) = silent(decomposition) {
+                return write_json(folder, RESULTS, &vec![base("mcc", 0.0).absent(absent, &why)]);
             }
-            let dictionary = Dictionary::load(&decomposition.path(""))?;
-            let features = truth.features_at(&dictionary.site);
-            if features.is_empty() {
-                let why = format!("no feature is known at {}", dictionary.site);
-                return write_json(folder, RESULTS, &absent(&why));
-            }
-            let seed = evaluation_seed(s);
-            let score = parts::match_dictionary(&dictionary, &features, seed, 100, &self.context)?;
-            let mut mcc = base("mcc", score.found.mcc)
-                .null(score.null.mcc.mean)
-                .oracle(score.oracle.mcc, OracleKind::Truth);
-            mcc.details.insert("site".into(), Json::from(dictionary.site.clone()));
-            mcc.details.insert("adjusted_mcc".into(), Json::from(score.adjusted_mcc));
-            mcc.details.insert("p_value".into(), Json::from(score.p_value));
-            let mut f1 = base("f1", score.found.f1)
-                .null(score.null.f1.mean)
-                .oracle(score.oracle.f1, OracleKind::Truth);
-            f1.primary = false;
-            let mut results = vec![mcc, f1];
-            let data = collect(subject, &dictionary.site)?;
-            let r = flyroom_validate::reconstruction::reconstruction(
-                &dictionary,
-                &data.activations,
-                seed,
-                20,
-                &self.context,
-            )?;
-            if let (Some(fvu), Some(null)) = (r.fvu, r.null_fvu) {
-                let mut explained = base("variance-explained", 1.0 - fvu)
-                    .null(1.0 - null)
-                    .oracle(1.0, OracleKind::Identity);
-                explained.primary = false;
-                explained.details.insert("reconstruction".into(), serde_json::to_value(r)?);
-                results.push(explained);
-            }
-            write_json(folder, "parts.json", &score)?;
+            let scored = || self.matched(subject, s, &truth, decomposition, folder, &base);
+            let results = match held_or_refused(scored, decomposition.is_foreign())? {
+                Ok(results) => results,
+                Err(why) => vec![base("mcc", 0.0).absent(Absent::Failed, &why)],
+            };
             write_json(folder, RESULTS, &results)
         })
+    }
+
+    /// Matching and reconstruction of a dictionary that is there.
+    fn matched(
+        &self,
+        subject: &Subject,
+        s: &Specimen,
+        truth: &Truth,
+        decomposition: &Cell,
+        folder: &Path,
+        base: &dyn Fn(&str, f64) -> CellResult,
+    ) -> Result<Vec<CellResult>, Fault> {
+        let absent = |why: &str| vec![base("mcc", 0.0).absent(Absent::NotApplicable, why)];
+        let dictionary = Dictionary::load(&decomposition.path(""))?;
+        let features = truth.features_at(&dictionary.site);
+        if features.is_empty() {
+            let why = format!("no feature is known at {}", dictionary.site);
+            return Ok(absent(&why));
+        }
+        let seed = evaluation_seed(s);
+        let score = parts::match_dictionary(&dictionary, &features, seed, 100, &self.context)?;
+        let mut mcc = base("mcc", score.found.mcc)
+            .null(score.null.mcc.mean)
+            .oracle(score.oracle.mcc, OracleKind::Truth);
+        mcc.details.insert("site".into(), Json::from(dictionary.site.clone()));
+        mcc.details.insert("adjusted_mcc".into(), Json::from(score.adjusted_mcc));
+        mcc.details.insert("p_value".into(), Json::from(score.p_value));
+        let mut f1 = base("f1", score.found.f1)
+            .null(score.null.f1.mean)
+            .oracle(score.oracle.f1, OracleKind::Truth);
+        f1.primary = false;
+        let mut results = vec![mcc, f1];
+        let data = collect(subject, &dictionary.site)?;
+        let r = flyroom_validate::reconstruction::reconstruction(
+            &dictionary,
+            &data.activations,
+            seed,
+            20,
+            &self.context,
+        )?;
+        if let (Some(fvu), Some(null)) = (r.fvu, r.null_fvu) {
+            let mut explained = base("variance-explained", 1.0 - fvu)
+                .null(1.0 - null)
+                .oracle(1.0, OracleKind::Identity);
+            explained.primary = false;
+            explained.details.insert("reconstruction".into(), serde_json::to_value(r)?);
+            results.push(explained);
+        }
+        write_json(folder, "parts.json", &score)?;
+        Ok(results)
     }
 
     /// Scores the wiring of an explanation that ranks edges.
@@ -222,20 +241,19 @@ impl Bench {
         self.subject(specimen, |subject, s| {
             let truth = self.truth(s)?;
             let base = |metric: &str, score: f64| {
-                signed(
-                    CellResult::new(
-                        Table::Wiring,
-                        &labels.organism,
-                        &labels.method,
-                        metric,
-                        s.spec.seed,
-                        score,
-                    ),
-                    &truth,
-                )
+                let mut r = CellResult::new(
+                    Table::Wiring,
+                    &labels.organism,
+                    &labels.method,
+                    metric,
+                    s.spec.seed,
+                    score,
+                );
+                r.machine_dependent = explanation.is_foreign();
+                signed(r, &truth)
             };
-            if let Some(why) = not_applicable(explanation) {
-                let none = base("faithfulness", 0.0).absent(Absent::NotApplicable, &why);
+            if let Some((absent, why)) = silent(explanation) {
+                let none = base("faithfulness", 0.0).absent(absent, &why);
                 return write_json(folder, RESULTS, &vec![none]);
             }
             let d: Description = explanation.read_json("description.json")?;
@@ -244,13 +262,17 @@ impl Bench {
                     .absent(Absent::NotApplicable, "the explanation claims no edges");
                 return write_json(folder, RESULTS, &vec![none]);
             };
-            let score = wiring::score(
-                subject,
-                &d.edges,
-                edges,
-                truth.circuit.as_deref(),
-                evaluation_seed(s),
-            )?;
+            let scored = || {
+                let (known, seed) = (truth.circuit.as_deref(), evaluation_seed(s));
+                Ok(wiring::score(subject, &d.edges, edges, known, seed)?)
+            };
+            let score = match held_or_refused(scored, explanation.is_foreign())? {
+                Ok(score) => score,
+                Err(why) => {
+                    let none = base("faithfulness", 0.0).absent(Absent::Failed, &why);
+                    return write_json(folder, RESULTS, &vec![none]);
+                }
+            };
             let mut faithful = base("faithfulness", score.faithfulness["resample"])
                 .null(score.null_faithfulness)
                 .oracle(1.0, OracleKind::FullModel);
@@ -291,26 +313,27 @@ impl Bench {
     ) -> Result<(), Fault> {
         self.subject(specimen, |subject, s| {
             let truth = self.truth(s)?;
+            // The exam is drawn from the hashes of all explanations: one from a program makes the
+            // questions, and so every number of the trial, depend on the machine that ran it.
+            let machine_dependent =
+                explanations.iter().any(|c| c.is_foreign() && silent(c).is_none());
             let base = |method: &str, score: f64| {
-                signed(
-                    CellResult::new(
-                        Table::Effects,
-                        organism,
-                        method,
-                        "effect-skill",
-                        s.spec.seed,
-                        score,
-                    ),
-                    &truth,
-                )
+                let mut r = CellResult::new(
+                    Table::Effects,
+                    organism,
+                    method,
+                    "effect-skill",
+                    s.spec.seed,
+                    score,
+                );
+                r.machine_dependent = machine_dependent;
+                signed(r, &truth)
             };
             let mut results = vec![];
             let mut asked: Vec<(String, Explanation)> = vec![];
             for (label, cell) in methods.iter().zip(explanations) {
-                match not_applicable(cell) {
-                    Some(why) => {
-                        results.push(base(label, 0.0).absent(Absent::NotApplicable, &why));
-                    }
+                match silent(cell) {
+                    Some((absent, why)) => results.push(base(label, 0.0).absent(absent, &why)),
                     None => {
                         let e: Explanation = cell.read_json("explanation.json")?;
                         if e.body.predicts() {
@@ -345,8 +368,22 @@ impl Bench {
                 .map(|e| Observed::new(subject, e))
                 .collect::<Result<Vec<_>, _>>()?;
             let trial = Trial::new(subject, &truth, &observed, evaluation_seed(s));
+            let foreign: Vec<&String> = methods
+                .iter()
+                .zip(explanations)
+                .filter(|(_, c)| c.is_foreign())
+                .map(|m| m.0)
+                .collect();
             for (label, e) in &asked {
-                let mut card = trial.hold(e)?;
+                let held = || Ok(trial.hold(e)?);
+                // What a stranger says must not take the others' trial with it.
+                let mut card = match held_or_refused(held, foreign.contains(&label))? {
+                    Ok(card) => card,
+                    Err(why) => {
+                        results.push(base(label, 0.0).absent(Absent::Failed, &why));
+                        continue;
+                    }
+                };
                 card.method.clone_from(label);
                 let mut result = base(label, 0.0);
                 result.role = match label.as_str() {
@@ -392,6 +429,27 @@ const WRONG_PROGRAM: &str = "wrong program";
 pub const RESULTS: &str = "results.json";
 /// File of a cell whose method has nothing to say.
 pub const NOT_APPLICABLE: &str = "not-applicable.json";
+
+/// Work on what a program left: its errors are the program's, not the cell's.
+fn held_or_refused<T>(
+    work: impl FnOnce() -> Result<T, Fault>,
+    foreign: bool,
+) -> Result<Result<T, String>, Fault> {
+    if !foreign {
+        return work().map(Ok);
+    }
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(Ok(done)),
+        Ok(Err(e)) => Ok(Err(format!("its answer cannot be scored: {e}"))),
+        Err(_) => Ok(Err("its answer cannot be scored: a bug, please report it".into())),
+    }
+}
+
+/// Why a cell holds no result of its method, if it holds none.
+fn silent(cell: &Cell) -> Option<(Absent, String)> {
+    let failed = foreign::failure(cell).map(|why| (Absent::Failed, why));
+    failed.or_else(|| not_applicable(cell).map(|why| (Absent::NotApplicable, why)))
+}
 
 /// Why a cell's method had nothing to say, if it had.
 pub fn not_applicable(cell: &Cell) -> Option<String> {

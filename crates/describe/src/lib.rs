@@ -14,6 +14,7 @@ mod grid;
 mod logit_lens;
 mod method;
 pub mod metric;
+pub mod mib;
 mod prompts;
 mod readout;
 mod registry;

@@ -100,6 +100,7 @@ fn draft(results: Vec<CellResult>) -> Draft {
         tier: first.tier,
         source: first.source,
         standing,
+        machine_dependent: results.iter().any(|r| r.machine_dependent),
         score: mean(&scores),
         interval: mean_interval(&scores, CONFIDENCE),
         // A mean over some of the seeds would be compared with a mean over all of them.

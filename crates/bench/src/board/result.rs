@@ -205,6 +205,10 @@ pub struct CellResult {
     /// The audit that supports the truth used the method's own interventions.
     #[serde(default)]
     pub circular: bool,
+    /// A program that this project does not know had a part in it: another machine may get another
+    /// number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine_dependent: bool,
     /// The score; `None` with `absent` and `reason`.
     pub score: Option<f64>,
     /// The matched null; `None` if it did not run.
@@ -258,6 +262,7 @@ impl CellResult {
             source: Source::Generated,
             standing: Standing::Exact,
             circular: false,
+            machine_dependent: false,
             score: Some(score),
             null: None,
             null_interval: None,

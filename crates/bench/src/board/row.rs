@@ -151,6 +151,10 @@ pub struct Row {
     pub source: Source,
     /// How far it can be trusted.
     pub standing: Standing,
+    /// A program that this project does not know had a part in it: another machine may get other
+    /// numbers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine_dependent: bool,
     /// Mean over the seeds that have a score.
     pub score: Option<f64>,
     /// 95 % interval of the mean over seeds; `None` below two.

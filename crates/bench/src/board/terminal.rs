@@ -46,6 +46,18 @@ pub(super) fn board(board: &Board) -> String {
             text.push_str(&wrap(&format!("{id} {method} on {organism}, {metric}: {why}")));
         }
     }
+    let mut dependent: Vec<&str> =
+        board.rows.iter().filter(|r| r.machine_dependent).map(|r| r.organism.as_str()).collect();
+    dependent.sort_unstable();
+    dependent.dedup();
+    if !dependent.is_empty() {
+        text.push('\n');
+        text.push_str(&wrap(&format!(
+            "machine-dependent, because a program of somebody else had a part in them (board.json \
+             marks the rows): {}",
+            dependent.join(", ")
+        )));
+    }
     let silent = board.rows.iter().filter(|r| r.status == Status::NotApplicable).count();
     if silent > 0 {
         text.push_str(&format!(

@@ -168,7 +168,8 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
         }
         Some(false) | None => String::new(),
     };
-    if holds.is_none() && !rows.iter().any(|r| r.table == Table::Effects) {
+    let made_nothing = rows.iter().all(|r| r.status == Status::Failed);
+    if holds.is_none() && !made_nothing && !rows.iter().any(|r| r.table == Table::Effects) {
         findings.push("a snapshot that predicts no effects".to_owned());
     }
     let mut text = format!("{subject}: {lead}{}", findings.join(", "));

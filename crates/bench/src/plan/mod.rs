@@ -15,6 +15,17 @@
 //! set = { k = 2 }
 //! organisms = ["superposition-5-2"]   # default: all that the method applies to
 //!
+//! [[method]]                      # somebody else's program: see [`crate::foreign`]
+//! step = "decompose"
+//! name = "my-sae"
+//! command = ["python", "my_sae.py", "{in}", "{out}"]
+//! files = ["my_sae.py"]           # beside the plan; copied to the program, part of the key
+//! timeout_seconds = 60            # default 600
+//! version = 1                     # raised when something changes that `files` cannot show
+//!
+//! [[organism]]                    # a specimen that is there already
+//! specimen = "specimens/induction26-0"
+//!
 //! [[metric]]                      # default: all that apply
 //! name = "effect-skill"
 //! ```
@@ -47,6 +58,7 @@ mod error;
 mod parse;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -74,12 +86,15 @@ pub struct Plan {
     /// The text as it was written, comments and all.
     #[serde(skip)]
     pub text: String,
+    /// Where the paths in it start: the folder of its file.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 /// One `[[organism]]` of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrganismEntry {
-    /// The entry of the registry.
+    /// The entry of the registry; of a specimen that is there already, what the plan calls it.
     pub name: String,
     /// Name for people: `name`, or `name[k=2]` where the name stands more than once in the plan.
     pub label: String,
@@ -87,6 +102,9 @@ pub struct OrganismEntry {
     pub seeds: u64,
     /// The parameters that differ from the defaults, as written.
     pub set: Parameters,
+    /// Folder of a specimen that is there already and is not bred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specimen: Option<String>,
 }
 
 /// One `[[method]]` of a plan.
@@ -104,6 +122,22 @@ pub struct MethodEntry {
     pub set: Parameters,
     /// The organisms to try it on, by name or label; `None` means all that it applies to.
     pub organisms: Option<Vec<String>>,
+    /// The program that is the method, where it is no entry of the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
+}
+
+/// A method that is a program of somebody else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// The program and its arguments; `{in}` and `{out}` stand for the two folders.
+    pub command: Vec<String>,
+    /// Files beside the plan that it needs, copied into its working folder.
+    pub files: Vec<String>,
+    /// Raised by hand when something changes that the files cannot show.
+    pub version: u32,
+    /// It is ended after this time.
+    pub timeout_seconds: u64,
 }
 
 /// One `[[metric]]` of a plan.

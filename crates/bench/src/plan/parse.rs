@@ -5,6 +5,8 @@
 //! a typo in a key.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::{Component, Path};
 
 use serde_json::Value;
 use toml::Spanned;
@@ -12,11 +14,18 @@ use toml::de::{DeTable, DeValue};
 
 use super::catalog::{Catalog, EntryInfo, kind_of, mismatch};
 use super::error::{PlanError, PlanProblem, suggest};
-use super::{MethodEntry, MetricEntry, OrganismEntry, Parameters, Plan};
+use super::{MethodEntry, MetricEntry, OrganismEntry, Parameters, Plan, Program};
 use crate::canonical;
 
 /// More seeds than anyone runs: a typo, not a plan.
 const MOST_SEEDS: u64 = 1_000_000;
+/// A program that nobody limits is ended after ten minutes.
+const TIMEOUT_SECONDS: u64 = 600;
+/// A week.
+const MOST_SECONDS: u64 = 7 * 24 * 3600;
+const MOST_VERSION: u64 = u32::MAX as u64;
+/// What the board calls the truth and the controls of a trial.
+const RESERVED: [&str; 3] = ["truth", "wrong parts", "wrong program"];
 
 pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result<Plan, PlanError> {
     let reader = Reader { text, file };
@@ -37,10 +46,15 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
         return Err(reader.error(0, PlanProblem::Empty, Some(hint)));
     }
 
-    let mut plan = Plan { name, text: text.to_owned(), ..Plan::default() };
+    let folder = Path::new(file).parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut plan = Plan { name, text: text.to_owned(), folder, ..Plan::default() };
     let mut seen = Seen::default();
     for section in &organisms {
-        section.only(&["name", "seeds", "set"])?;
+        if section.table.contains_key("specimen") {
+            plan.organisms.push(section.specimen(&mut seen)?);
+            continue;
+        }
+        section.only(&["name", "seeds", "set", "specimen"])?;
         let name = section.name()?;
         let info =
             section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
@@ -51,12 +65,19 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
             name,
             seeds: section.seeds()?,
             set,
+            specimen: None,
         });
     }
     label(&mut plan.organisms, |o| (o.name.clone(), o.set.clone()), |o, label| o.label = label);
 
     for section in &methods {
-        section.only(&["step", "name", "seeds", "set", "organisms"])?;
+        let known = ["step", "name", "seeds", "set", "organisms", "command"];
+        let of_programs = ["files", "version", "timeout_seconds"];
+        if section.table.contains_key("command") {
+            section.only(&[&known[..], &of_programs].concat())?;
+        } else {
+            section.only(&known)?;
+        }
         let step = section.text("step")?.ok_or_else(|| section.missing("step"))?;
         let steps = ["decompose", "describe"];
         if !steps.contains(&step.as_str()) {
@@ -68,9 +89,15 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
             ));
         }
         let name = section.name()?;
-        let noun = format!("{step} method");
-        let info = section
-            .known(&noun, &name, catalog.map(|c| c.methods.as_slice()), |i| i.step == step)?;
+        let program = section.program()?;
+        let methods = catalog.map(|c| c.methods.as_slice());
+        let info = match program {
+            None => section.known(&format!("{step} method"), &name, methods, |i| i.step == step)?,
+            Some(_) => {
+                section.free(&name, methods.unwrap_or_default())?;
+                None
+            }
+        };
         let set = section.parameters(&name, info)?;
         let organisms = section.organisms(&plan.organisms)?;
         let filter = canonical::of_value(&organisms.clone().into());
@@ -82,6 +109,7 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
             seeds: section.seeds()?,
             set,
             organisms,
+            program,
         });
     }
     label(
@@ -234,18 +262,114 @@ impl<'a> Section<'a> {
     }
 
     fn seeds(&self) -> Result<u64, PlanError> {
-        let Some(value) = self.table.get("seeds") else { return Ok(1) };
-        let seeds = match json(value.get_ref()) {
-            Ok(Value::Number(n)) if !n.is_f64() => n.as_u64(),
-            _ => return Err(self.wrong("seeds", "a whole number: seeds 0..n are run", value)),
+        self.whole("seeds", "a whole number: seeds 0..n are run", 1..=MOST_SEEDS, 1)
+    }
+
+    /// A specimen that is there already: named by the last folder of its path unless it has a name.
+    fn specimen(&self, seen: &mut Seen) -> Result<OrganismEntry, PlanError> {
+        self.only(&["name", "specimen"])?;
+        let path = self.text("specimen")?.ok_or_else(|| self.missing("specimen"))?;
+        let last = Path::new(&path).file_name().map(|n| n.to_string_lossy().into_owned());
+        let name = self.text("name")?.or(last).unwrap_or_default();
+        // A run keeps the specimen under its name.
+        if !matches!(
+            Path::new(&name).components().collect::<Vec<_>>()[..],
+            [Component::Normal(only)] if only == name.as_str()
+        ) {
+            let key = if self.table.contains_key("name") { "name" } else { "specimen" };
+            let wanted = "the name of one folder".to_owned();
+            return Err(self.out_of_range(key, wanted, Some("name = \"mine\"".to_owned())));
+        }
+        seen.once(self, &format!("organism `{name}`"), &[&name], None, &Parameters::new())?;
+        Ok(OrganismEntry {
+            label: name.clone(),
+            name,
+            seeds: 1,
+            set: Parameters::new(),
+            specimen: Some(path),
+        })
+    }
+
+    /// The program that a method is, if it is one.
+    fn program(&self) -> Result<Option<Program>, PlanError> {
+        let Some(command) = self.texts("command")? else { return Ok(None) };
+        for folder in ["{in}", "{out}"] {
+            if !command.iter().any(|word| word.contains(folder)) {
+                let wanted = format!("a command with {folder}: it gets its folders by these names");
+                let hint = "command = [\"python\", \"my_sae.py\", \"{in}\", \"{out}\"]".to_owned();
+                return Err(self.out_of_range("command", wanted, Some(hint)));
+            }
+        }
+        let files = self.texts("files")?.unwrap_or_default();
+        let inside = |file: &String| {
+            let mut parts = Path::new(file).components().peekable();
+            parts.peek().is_some() && parts.all(|c| matches!(c, Component::Normal(_)))
         };
-        seeds.filter(|n| (1..=MOST_SEEDS).contains(n)).ok_or_else(|| {
-            let problem = PlanProblem::OutOfRange {
-                key: "seeds".into(),
-                wanted: format!("from 1 to {MOST_SEEDS}"),
-                found: found(value.get_ref()),
-            };
-            self.reader.error(value.span().start, problem, None)
+        if let Some(file) = files.iter().find(|f| !inside(f)) {
+            let wanted = format!("paths below the folder of the plan, not `{file}`");
+            let hint = "copy it beside the plan: it is handed to the program under this name";
+            return Err(self.out_of_range("files", wanted, Some(hint.to_owned())));
+        }
+        Ok(Some(Program {
+            command,
+            files,
+            version: self.whole("version", "a whole number", 1..=MOST_VERSION, 1)? as u32,
+            timeout_seconds: self.whole(
+                "timeout_seconds",
+                "a whole number of seconds",
+                1..=MOST_SECONDS,
+                TIMEOUT_SECONDS,
+            )?,
+        }))
+    }
+
+    /// Fails where the name of a program is the name of something else on the board.
+    fn free(&self, name: &str, entries: &[EntryInfo]) -> Result<(), PlanError> {
+        let taken = entries.iter().any(|info| info.name == name) || RESERVED.contains(&name);
+        if !taken && !name.is_empty() {
+            return Ok(());
+        }
+        let wanted = "a name of its own: this one is taken".to_owned();
+        let hint = "the board tells methods apart by their names; choose another".to_owned();
+        Err(self.out_of_range("name", wanted, Some(hint)))
+    }
+
+    fn out_of_range(&self, key: &str, wanted: String, hint: Option<String>) -> PlanError {
+        let value = self.table.get(key);
+        let found = value.map_or_else(|| "nothing".to_owned(), |v| found(v.get_ref()));
+        let problem = PlanProblem::OutOfRange { key: key.to_owned(), wanted, found };
+        self.reader.error(self.place_of(key), problem, hint)
+    }
+
+    /// A list of texts.
+    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, PlanError> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let texts = value.get_ref().as_array().map(|items| {
+            let text = |item: &Spanned<DeValue>| item.get_ref().as_str().map(str::to_owned);
+            items.iter().map(text).collect::<Option<Vec<String>>>()
+        });
+        match texts {
+            Some(Some(texts)) => Ok(Some(texts)),
+            _ => Err(self.wrong(key, "a list of texts", value)),
+        }
+    }
+
+    /// A whole number of a range.
+    fn whole(
+        &self,
+        key: &str,
+        wanted: &str,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> Result<u64, PlanError> {
+        let Some(value) = self.table.get(key) else { return Ok(default) };
+        let number = match json(value.get_ref()) {
+            Ok(Value::Number(n)) if !n.is_f64() => n.as_u64(),
+            _ => return Err(self.wrong(key, wanted, value)),
+        };
+        number.filter(|n| range.contains(n)).ok_or_else(|| {
+            let wanted = format!("from {} to {}", range.start(), range.end());
+            self.out_of_range(key, wanted, None)
         })
     }
 

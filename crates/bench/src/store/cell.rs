@@ -31,6 +31,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether a program made it that this project does not know: its content is what it is, and a
+    /// second run may differ.
+    pub fn is_foreign(&self) -> bool {
+        self.spec.parameters.contains_key(crate::foreign::MARK)
+    }
+
     /// The path of a file of the cell.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)

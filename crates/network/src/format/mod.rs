@@ -12,14 +12,17 @@
 //! | `gguf/` | GGUF: metadata, and tensors dequantised one by one | |
 //! | `raw.rs` | a tensor in its own element type, kept bit for bit | |
 //! | `source.rs` | pieces of a file, checked against its length | |
+//! | `npz.rs` | | arrays for numpy |
 //! | `whole.rs` | | files that appear whole or not at all |
 
 pub mod gguf;
+mod npz;
 mod raw;
 mod safetensors;
 mod source;
 mod whole;
 
+pub use npz::npz;
 pub use raw::{RawTensor, RawTensors};
 pub use safetensors::{SafetensorsFile, read_safetensors, write_safetensors};
 pub use source::Source;
