@@ -146,6 +146,9 @@ mod tests {
         ]);
         let bytes = npz(&arrays).unwrap();
         assert_eq!(&bytes[..4], b"PK\x03\x04");
-        assert_eq!(flyroom_tensor::hash::bytes(&bytes).to_string(), "RECORD");
+        assert_eq!(
+            flyroom_tensor::hash::bytes(&bytes).to_string(),
+            "96ac9a76a39b76c5ae935d59a1d0d22745b38773d4dcf65e3f3b84bdb49e5ace"
+        );
     }
 }
