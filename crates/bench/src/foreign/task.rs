@@ -6,7 +6,8 @@
 
 use crate::Fault;
 use flyroom_decompose::{Data, positions};
-use flyroom_network::{Inputs, RawTensor, npz, write_safetensors, write_whole};
+use flyroom_network::format::npz::write_npz;
+use flyroom_network::{Inputs, RawTensor, write_safetensors, write_whole};
 use flyroom_organism::{Answers, Subject};
 use safetensors::tensor::Dtype;
 use serde_json::json;
@@ -46,7 +47,7 @@ fn write_arrays(
     arrays: &BTreeMap<String, RawTensor>,
 ) -> Result<(), Fault> {
     write_safetensors(&folder.join(format!("{name}.safetensors")), arrays, &BTreeMap::new())?;
-    Ok(write_whole(&folder.join(format!("{name}.npz")), &npz(arrays)?)?)
+    Ok(write_npz(&folder.join(format!("{name}.npz")), arrays)?)
 }
 
 impl Given<'_> {

@@ -10,19 +10,22 @@
 //! |---|---|---|
 //! | `safetensors.rs` | safetensors, tensor by tensor | yes |
 //! | `gguf/` | GGUF: metadata, and tensors dequantised one by one | |
+//! | `npz.rs` | NumPy arrays, alone and in archives | yes |
+//! | `pt/` | PyTorch files: plain values, and tensors one by one | |
 //! | `raw.rs` | a tensor in its own element type, kept bit for bit | |
 //! | `source.rs` | pieces of a file, checked against its length | |
-//! | `npz.rs` | | arrays for numpy |
+//! | `zip.rs` | archives, below `pt/` and `npz.rs` | yes |
 //! | `whole.rs` | | files that appear whole or not at all |
 
 pub mod gguf;
-mod npz;
+pub mod npz;
+pub mod pt;
 mod raw;
 mod safetensors;
 mod source;
 mod whole;
+mod zip;
 
-pub use npz::npz;
 pub use raw::{RawTensor, RawTensors};
 pub use safetensors::{SafetensorsFile, read_safetensors, write_safetensors};
 pub use source::Source;

@@ -1,154 +1,233 @@
-//! Arrays for numpy: an `.npz` is a zip archive without compression that holds one `.npy` an array
-//! (numpy.lib.format, version 1.0). Written only, and from what is in memory already.
+//! NumPy's `.npy` and `.npz`: one array, and an archive of named ones.
+//!
+//! Read are whole numbers, floats and booleans, little-endian, in C and Fortran order (turned to C
+//! order), versions 1 to 3 of the header (Kern, NEP 1). Arrays of Python objects would run code and
+//! are refused, as are other types, by name. Written is version 1 in C order. BF16 has no name in
+//! NumPy, so it is not written.
 
-use super::RawTensor;
+use super::zip::{self, Archive};
+use super::{RawTensor, RawTensors, Source, write_whole};
 use crate::Error;
-use ::safetensors::tensor::Dtype;
-use std::collections::BTreeMap;
+use ::safetensors::Dtype;
+use std::path::Path;
 
-/// The bytes of an `.npz` with these arrays, each under its name; equal arrays give equal bytes.
-///
-/// # Errors
-/// If an element type has no name in numpy (bf16), or the archive exceeds the 4 GiB of plain zip.
-pub fn npz(arrays: &BTreeMap<String, RawTensor>) -> Result<Vec<u8>, Error> {
-    let mut out: Vec<u8> = vec![];
-    let mut directory: Vec<u8> = vec![];
-    for (name, array) in arrays {
-        let file = npy(name, array)?;
-        let too_large =
-            || Error::Input(format!("array '{name}' does not fit into an npz of 4 GiB"));
-        let size = u32::try_from(file.len()).map_err(|_| too_large())?;
-        let offset = u32::try_from(out.len()).map_err(|_| too_large())?;
-        let entry = format!("{name}.npy");
-        let length = u16::try_from(entry.len()).map_err(|_| too_large())?;
-        // Common to both headers: version 2.0, no flags, stored, 1980-01-01, crc, sizes, name.
-        let mut common: Vec<u8> = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
-        common.extend(crc32(&file).to_le_bytes());
-        common.extend(size.to_le_bytes());
-        common.extend(size.to_le_bytes());
-        common.extend(length.to_le_bytes());
-        common.extend([0, 0]);
-        out.extend(b"PK\x03\x04");
-        out.extend(&common);
-        out.extend(entry.as_bytes());
-        out.extend(file);
-        directory.extend(b"PK\x01\x02\x14\x00");
-        directory.extend(&common);
-        directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(entry.as_bytes());
-    }
-    let too_large = |_| Error::Input("the arrays do not fit into an npz of 4 GiB".into());
-    let count = u16::try_from(arrays.len())
-        .map_err(|_| Error::Input(format!("{} arrays in one npz", arrays.len())))?;
-    let at = u32::try_from(out.len()).map_err(too_large)?;
-    let length = u32::try_from(directory.len()).map_err(too_large)?;
-    out.extend(directory);
-    out.extend(b"PK\x05\x06\x00\x00\x00\x00");
-    out.extend(count.to_le_bytes());
-    out.extend(count.to_le_bytes());
-    out.extend(length.to_le_bytes());
-    out.extend(at.to_le_bytes());
-    out.extend([0, 0]);
-    Ok(out)
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// A header longer than this declares no plain array.
+const LONGEST_HEADER: u64 = 1 << 16;
+/// NumPy's own limit.
+const MOST_AXES: usize = 64;
+
+/// Element types and how NumPy writes them.
+const TYPES: [(Dtype, &str); 12] = [
+    (Dtype::F16, "<f2"),
+    (Dtype::F32, "<f4"),
+    (Dtype::F64, "<f8"),
+    (Dtype::I8, "|i1"),
+    (Dtype::I16, "<i2"),
+    (Dtype::I32, "<i4"),
+    (Dtype::I64, "<i8"),
+    (Dtype::U8, "|u1"),
+    (Dtype::U16, "<u2"),
+    (Dtype::U32, "<u4"),
+    (Dtype::U64, "<u8"),
+    (Dtype::BOOL, "|b1"),
+];
+
+/// All arrays of an `.npz` file, by name.
+pub fn read_npz(path: &Path) -> Result<RawTensors, Error> {
+    npz_from_source(Source::open(path)?)
 }
 
-fn npy(name: &str, array: &RawTensor) -> Result<Vec<u8>, Error> {
-    let dtype = match array.dtype {
-        Dtype::F64 => "<f8",
-        Dtype::F32 => "<f4",
-        Dtype::F16 => "<f2",
-        Dtype::I64 => "<i8",
-        Dtype::I32 => "<i4",
-        Dtype::U8 => "|u1",
-        Dtype::BOOL => "|b1",
-        other => {
-            return Err(Error::Input(format!("array '{name}' holds {other:?}, which numpy lacks")));
+/// The same of an open file or of bytes.
+pub fn npz_from_source(source: Source) -> Result<RawTensors, Error> {
+    let archive = Archive::open(source, "an .npz file")?;
+    let bad = |why: String| archive.source().bad(why);
+    let mut out = RawTensors::new();
+    let mut left = archive.source().len().saturating_mul(zip::RATIO).max(zip::ALWAYS);
+    for member in archive.names() {
+        let len = archive.len_of(member).unwrap_or(0);
+        left = left.checked_sub(len).ok_or_else(|| {
+            bad(format!(
+                "its arrays unpack to more than {} times the file; hint: save it with numpy.savez, \
+                 without compression",
+                zip::RATIO
+            ))
+        })?;
+        let array = parse(archive.read(member)?).map_err(|e| bad(format!("'{member}': {e}")))?;
+        let name = member.strip_suffix(".npy").unwrap_or(member);
+        if out.insert(name.to_string(), array).is_some() {
+            return Err(bad(format!("two arrays have the name '{name}'")));
         }
-    };
-    let shape: String = array.shape.iter().map(|n| format!("{n}, ")).collect();
-    let mut header = format!(
-        "{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({}), }}",
-        shape.trim_end()
-    );
-    // The values start at a multiple of 64 bytes; a newline ends the header.
-    let padding = 63 - (10 + header.len()) % 64;
-    header.push_str(&" ".repeat(padding));
-    header.push('\n');
-    let length = u16::try_from(header.len())
-        .map_err(|_| Error::Input(format!("array '{name}' has {} axes", array.shape.len())))?;
-    let mut out = b"\x93NUMPY\x01\x00".to_vec();
-    out.extend(length.to_le_bytes());
-    out.extend(header.as_bytes());
-    out.extend(&array.bytes);
+    }
     Ok(out)
 }
 
-/// CRC-32 of ISO 3309, as zip wants it.
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut i = 0;
-        while i < 256 {
-            let (mut c, mut bit) = (i as u32, 0);
-            while bit < 8 {
-                c = if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 };
-                bit += 1;
+/// The array of an `.npy` file.
+pub fn read_npy(path: &Path) -> Result<RawTensor, Error> {
+    let source = Source::open(path)?;
+    let bytes = source.at(0, source.len(), "the array")?;
+    parse(bytes).map_err(|e| source.bad(e))
+}
+
+/// Writes an `.npz` file without compression; the same arrays are the same file.
+pub fn write_npz(path: &Path, arrays: &RawTensors) -> Result<(), Error> {
+    let members = arrays
+        .iter()
+        .map(|(name, array)| {
+            let bytes = serialise(array)
+                .map_err(|e| Error::format(path, format!("array '{name}': {e}")))?;
+            Ok((format!("{name}.npy"), bytes))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let archive = zip::stored(&members).ok_or_else(|| {
+        Error::format(path, "more than 4 GB or 65,534 arrays; hint: safetensors holds them")
+    })?;
+    write_whole(path, &archive)
+}
+
+/// Writes an `.npy` file.
+pub fn write_npy(path: &Path, array: &RawTensor) -> Result<(), Error> {
+    write_whole(path, &serialise(array).map_err(|e| Error::format(path, e))?)
+}
+
+/// An array from the bytes of a file.
+fn parse(mut bytes: Vec<u8>) -> Result<RawTensor, String> {
+    let (start, len) = match (bytes.strip_prefix(MAGIC), bytes.get(8..12)) {
+        (Some([1, _, ..]), Some(&[a, b, ..])) => (10, u64::from(u16::from_le_bytes([a, b]))),
+        (Some([2 | 3, _, ..]), Some(&[a, b, c, d])) => {
+            (12, u64::from(u32::from_le_bytes([a, b, c, d])))
+        }
+        (Some([v, ..]), _) => return Err(format!("version {v} of .npy is not read")),
+        _ => return Err("not an .npy array".into()),
+    };
+    let header = (len <= LONGEST_HEADER)
+        .then(|| bytes.get(start..start + len as usize))
+        .flatten()
+        .and_then(|h| std::str::from_utf8(h).ok())
+        .ok_or("its header is cut short or no text")?;
+    let header = Header::parse(header)?;
+    let size = header.dtype.bitsize() / 8;
+    let count = header.shape.iter().try_fold(size, |n, &k| n.checked_mul(k));
+    bytes.drain(..start + len as usize);
+    if count != Some(bytes.len()) {
+        return Err(format!(
+            "shape {:?} of {:?} does not take the {} bytes that follow",
+            header.shape,
+            header.dtype,
+            bytes.len()
+        ));
+    }
+    if header.fortran {
+        bytes = row_major(&bytes, &header.shape, size);
+    }
+    Ok(RawTensor { dtype: header.dtype, shape: header.shape, bytes })
+}
+
+/// Elements in C order from those in Fortran order.
+fn row_major(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = vec![0; shape.len()];
+    for _ in 0..bytes.len() / size {
+        let at = index.iter().zip(shape).rev().fold(0, |at, (&i, &n)| at * n + i);
+        out.extend_from_slice(bytes.get(at * size..(at + 1) * size).unwrap_or_default());
+        for (i, &n) in index.iter_mut().zip(shape).rev() {
+            *i += 1;
+            if *i < n {
+                break;
             }
-            table[i] = c;
-            i += 1;
+            *i = 0;
         }
-        table
-    };
-    !bytes.iter().fold(!0, |c, &b| TABLE[((c ^ u32::from(b)) & 0xff) as usize] ^ (c >> 8))
+    }
+    out
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_that_of_the_standard() {
-        // The check value of CRC-32/ISO-HDLC.
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+fn serialise(array: &RawTensor) -> Result<Vec<u8>, String> {
+    let kind =
+        TYPES.iter().find(|(d, _)| *d == array.dtype).map(|(_, kind)| kind).ok_or_else(|| {
+            format!("NumPy has no type for {:?}; hint: safetensors holds it", array.dtype)
+        })?;
+    let axes: String = array.shape.iter().map(|n| format!("{n}, ")).collect();
+    // A tuple of one keeps its comma.
+    let axes = if array.shape.len() == 1 { axes.trim_end() } else { axes.trim_end_matches(", ") };
+    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({axes}), }}");
+    // Padded so that the elements begin at a multiple of 64.
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
     }
+    header.push('\n');
+    let len = u16::try_from(header.len()).map_err(|_| "too many axes for .npy")?;
+    Ok([MAGIC, &[1, 0], &len.to_le_bytes(), header.as_bytes(), &array.bytes].concat())
+}
 
-    #[test]
-    fn values_start_at_a_multiple_of_64_and_the_header_says_their_form() {
-        let array = RawTensor { dtype: Dtype::F32, shape: vec![1, 2], bytes: vec![7; 8] };
-        let file = npy("x", &array).unwrap();
-        let values = file.len() - 8;
-        assert_eq!((values % 64, file[values - 1]), (0, b'\n'));
-        let header = String::from_utf8_lossy(&file[10..values]).into_owned();
-        assert!(header.contains("'<f4'") && header.contains("(1, 2,)"), "{header}");
-        let none = RawTensor { dtype: Dtype::BF16, shape: vec![1], bytes: vec![0; 2] };
-        assert!(npy("x", &none).is_err());
+/// What a header says: `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+struct Header {
+    dtype: Dtype,
+    fortran: bool,
+    shape: Vec<usize>,
+}
+
+impl Header {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (mut dtype, mut fortran, mut shape) = (None, None, None);
+        let bad = || format!("its header {:?} is not that of a plain array", text.trim_end());
+        let inner = text.trim().strip_prefix('{').and_then(|t| t.strip_suffix('}'));
+        let mut rest = inner.ok_or_else(bad)?.trim();
+        while !rest.is_empty() {
+            let (key, after) = quoted(rest).ok_or_else(bad)?;
+            rest = after.trim_start().strip_prefix(':').ok_or_else(bad)?.trim_start();
+            match key {
+                "descr" => {
+                    let (kind, after) = quoted(rest).ok_or_else(|| {
+                        format!(
+                            "its elements are records, {:?}; plain numbers are read",
+                            text.trim_end()
+                        )
+                    })?;
+                    (dtype, rest) = (Some(dtype_of(kind)?), after);
+                }
+                "fortran_order" => {
+                    let (value, after) = match rest.strip_prefix("False") {
+                        Some(after) => (false, after),
+                        None => (true, rest.strip_prefix("True").ok_or_else(bad)?),
+                    };
+                    (fortran, rest) = (Some(value), after);
+                }
+                "shape" => {
+                    let (axes, after) =
+                        rest.strip_prefix('(').and_then(|r| r.split_once(')')).ok_or_else(bad)?;
+                    let axes = axes.split(',').map(str::trim).filter(|a| !a.is_empty());
+                    let axes: Vec<usize> =
+                        axes.map(|a| a.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
+                    (shape, rest) = (Some(axes).filter(|a| a.len() <= MOST_AXES), after);
+                }
+                _ => return Err(bad()),
+            }
+            rest = rest.trim_start();
+            rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+        }
+        match (dtype, fortran, shape) {
+            (Some(dtype), Some(fortran), Some(shape)) => Ok(Self { dtype, fortran, shape }),
+            _ => Err(bad()),
+        }
     }
+}
 
-    #[test]
-    fn the_archive_is_what_numpy_reads() {
-        // numpy.load of these bytes gives x == [[1., 2.]] and y == [3], as numpy 2 said when the
-        // hash was recorded; the bytes decide.
-        let f = |x: f32| x.to_le_bytes().to_vec();
-        let arrays = BTreeMap::from([
-            (
-                "x".to_owned(),
-                RawTensor {
-                    dtype: Dtype::F32,
-                    shape: vec![1, 2],
-                    bytes: [f(1.0), f(2.0)].concat(),
-                },
-            ),
-            (
-                "y".to_owned(),
-                RawTensor { dtype: Dtype::I64, shape: vec![1], bytes: 3i64.to_le_bytes().to_vec() },
-            ),
-        ]);
-        let bytes = npz(&arrays).unwrap();
-        assert_eq!(&bytes[..4], b"PK\x03\x04");
-        assert_eq!(
-            flyroom_tensor::hash::bytes(&bytes).to_string(),
-            "96ac9a76a39b76c5ae935d59a1d0d22745b38773d4dcf65e3f3b84bdb49e5ace"
+/// A text in quotes, and what follows.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    text.get(1..)?.split_once(quote)
+}
+
+fn dtype_of(kind: &str) -> Result<Dtype, String> {
+    let plain = |t: &str| t.trim_start_matches(['<', '|', '=']).to_string();
+    if kind.contains('O') {
+        return Err(
+            "it holds pickled Python objects, which are not read; hint: save plain numbers".into(),
         );
     }
+    if kind.starts_with('>') {
+        return Err(format!("its elements '{kind}' are big-endian; hint: save .astype('<...')"));
+    }
+    let found = TYPES.iter().find(|(_, name)| plain(name) == plain(kind));
+    found.map(|(d, _)| *d).ok_or_else(|| format!("its elements are '{kind}', which is not read"))
 }

@@ -113,3 +113,8 @@ pub fn fixture(folder: &str) -> Option<std::path::PathBuf> {
         }
     }
 }
+
+/// A file recorded by a script of `benchmarks/oracles`.
+pub fn recorded(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures").join(name)
+}

@@ -2,14 +2,11 @@
 //!
 //! `fixtures/every-block.*` were recorded by `benchmarks/oracles/gguf_blocks.py`.
 
+use crate::common::recorded;
 use flyroom_network::format::gguf::{Gguf, List, Value};
 use flyroom_network::format::{Source, read_safetensors};
 use flyroom_tensor::hash;
 use std::path::Path;
-
-fn fixture(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures").join(name)
-}
 
 fn open(bytes: Vec<u8>) -> Result<Gguf, String> {
     Gguf::from_source(Source::from_bytes(Path::new("x.gguf"), bytes)).map_err(|e| e.to_string())
@@ -17,8 +14,8 @@ fn open(bytes: Vec<u8>) -> Result<Gguf, String> {
 
 #[test]
 fn every_block_is_dequantised_to_the_bits_of_the_formats_own_package() {
-    let file = Gguf::open(&fixture("every-block.gguf")).unwrap();
-    let (wanted, _) = read_safetensors(&fixture("every-block.safetensors")).unwrap();
+    let file = Gguf::open(&recorded("every-block.gguf")).unwrap();
+    let (wanted, _) = read_safetensors(&recorded("every-block.safetensors")).unwrap();
     // F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q4_K, Q6_K and one of three axes.
     assert_eq!(wanted.len(), 10);
     for (name, wanted) in wanted {
@@ -34,7 +31,7 @@ fn every_block_is_dequantised_to_the_bits_of_the_formats_own_package() {
 
 #[test]
 fn every_kind_of_metadata_is_read() {
-    let file = Gguf::open(&fixture("every-block.gguf")).unwrap();
+    let file = Gguf::open(&recorded("every-block.gguf")).unwrap();
     let m = file.metadata();
     let wanted = [
         ("a.u8", Value::Unsigned(255)),
@@ -72,7 +69,7 @@ fn every_kind_of_metadata_is_read() {
 
 #[test]
 fn a_tensor_of_a_type_that_is_not_read_is_named_with_its_type() {
-    let file = Gguf::open(&fixture("every-block.gguf")).unwrap();
+    let file = Gguf::open(&recorded("every-block.gguf")).unwrap();
     let error = file.read("refused").unwrap_err().to_string();
     assert!(error.contains("'refused' is stored as Q3_K") && error.contains("hint:"), "{error}");
     let error = file.read("absent").unwrap_err().to_string();
@@ -217,7 +214,7 @@ fn the_smallest_whole_files_are_read() {
 
 #[test]
 fn a_file_cut_anywhere_is_refused() {
-    let whole = std::fs::read(fixture("every-block.gguf")).unwrap();
+    let whole = std::fs::read(recorded("every-block.gguf")).unwrap();
     let end = whole.len();
     for cut in (0..end).step_by(7) {
         // The writer pads the last tensor of 120 bytes to 128.

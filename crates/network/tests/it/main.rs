@@ -3,7 +3,9 @@
 mod common;
 mod files;
 mod gguf;
+mod npz;
 mod oracle;
 mod patching;
 mod places;
 mod pretrained;
+mod torch;
