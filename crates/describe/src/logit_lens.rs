@@ -217,10 +217,17 @@ impl<'l> Distributions<'l> {
         Seen {
             logit: f64::from(logit),
             probability: math::exp64(self.ln_probability(pos, token)),
-            rank: 1.0 + self.row(pos).iter().filter(|&&x| x > logit).count() as f64,
+            rank: rank(self.row(pos), logit),
             kl: self.kl_from(end, pos),
         }
     }
+}
+
+/// 1 for the largest; equal logits share the mean of their ranks.
+fn rank(row: &[f32], logit: f32) -> f64 {
+    let above = row.iter().filter(|&&x| x > logit).count();
+    let equal = row.iter().filter(|&&x| x == logit).count();
+    above as f64 + (equal as f64 + 1.0) / 2.0
 }
 
 /// The top token of the first prompt.
@@ -309,4 +316,17 @@ fn grids(
         words: top.iter().map(|t| prompts.text(t.token)).collect(),
     });
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rank;
+
+    #[test]
+    fn equal_logits_share_the_mean_of_their_ranks() {
+        assert_eq!(rank(&[3.0, 1.0, 2.0], 3.0), 1.0);
+        assert_eq!(rank(&[3.0, 1.0, 2.0], 1.0), 3.0);
+        // Five that are equal: nobody knows anything, (1 + 5) / 2.
+        assert_eq!(rank(&[0.0; 5], 0.0), 3.0);
+    }
 }

@@ -34,7 +34,8 @@ pub struct Pair {
 #[derive(Debug, Clone)]
 pub struct Prompts<'a> {
     task: &'a Task,
-    classes: &'a [u32],
+    /// The answer at each position of each input; `usize::MAX` where there is no single one.
+    classes: Vec<usize>,
     /// In the order in which they were picked.
     pub pairs: Vec<Pair>,
 }
@@ -47,8 +48,12 @@ impl<'a> Prompts<'a> {
         if subject.network().architecture().transformer().is_none() {
             return Err(na("it reads the residual stream of a transformer"));
         }
-        let Answers::Classes(classes) = &task.answers else {
-            return Err(na("it asks about answers that are tokens"));
+        let classes = match &task.answers {
+            Answers::Classes(classes) => classes.iter().map(|&c| c as usize).collect(),
+            Answers::Values(values) => values
+                .chunks_exact(task.d_out.max(1))
+                .map(|row| winner(row, task.columns))
+                .collect(),
         };
         let mut prompts = Self { task, classes, pairs: vec![] };
         for clean in spread(task.clean) {
@@ -77,7 +82,7 @@ impl<'a> Prompts<'a> {
     }
 
     fn class(&self, input: usize, pos: usize) -> usize {
-        self.classes.get(input * self.task.pos() + pos).map_or(usize::MAX, |&c| c as usize)
+        self.classes.get(input * self.task.pos() + pos).copied().unwrap_or(usize::MAX)
     }
 
     /// The last position that counts in both and where the answers differ.
@@ -156,6 +161,14 @@ impl<'a> Prompts<'a> {
             first.read
         )
     }
+}
+
+/// The column of a vector that stands above all others of the first `columns`.
+fn winner(row: &[f32], columns: usize) -> usize {
+    let row = &row[..columns.min(row.len())];
+    let best = (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+    let above = (0..row.len()).all(|c| c == best || row[c] < row[best]);
+    if above && !row.is_empty() { best } else { usize::MAX }
 }
 
 /// A token for people: its text with a dot for each space, or its id.
