@@ -36,6 +36,11 @@ pub fn unix_ms() -> u64 {
     u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Wall clock time in nanoseconds since 1970-01-01 UTC, to compare with the times of files.
+pub(crate) fn unix_ns() -> u64 {
+    u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Nanoseconds within the current second: tells processes apart, decides nothing.
 pub(crate) fn nonce() -> u32 {
     since_1970().subsec_nanos()

@@ -5,6 +5,11 @@
 //! read it, which are skipped with the reason. Results do not depend on the order, because a
 //! closure sees nothing but its inputs, and they come back in the order in which they were added.
 //!
+//! Any number of processes may run one schedule over one store. Each takes cells that no other has
+//! claimed; one that another works on is looked at again when there is nothing else to do, and is
+//! taken over if its process ended without it. What takes longest starts first: a cell is as urgent
+//! as the declared cost of itself and of the longest chain of cells that wait for it.
+//!
 //! The inputs' keys become part of the spec when a cell is added, so what a cell reads and what its
 //! key says that it reads cannot disagree, and a circle cannot be built: a cell can only need cells
 //! that were added before it.
@@ -27,10 +32,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::Fault;
 use crate::clock::Stopwatch;
@@ -84,12 +91,16 @@ pub trait Observer: Sync {
     fn total(&self, cells: usize) {}
     /// Work on a cell begins; not called for cells that are in the store.
     fn started(&self, cell: &str) {}
+    /// Another process works on a cell: this one waits for it.
+    fn waiting(&self, cell: &str) {}
     /// A cell is in the store; `found` if it was there before.
     fn finished(&self, cell: &str, found: bool) {}
     /// A cell failed.
     fn failed(&self, cell: &str, reason: &str) {}
     /// A cell was not tried.
     fn skipped(&self, cell: &str, reason: &str) {}
+    /// Something worth knowing that changes no result.
+    fn remark(&self, text: &str) {}
 }
 
 /// Nobody listens.
@@ -103,6 +114,10 @@ struct Node<'a> {
     after: Vec<usize>,
     before: Vec<usize>,
     work: Option<Work<'a>>,
+    /// Milliseconds that it is expected to take.
+    cost: u64,
+    /// To be computed although it is there.
+    again: bool,
 }
 
 /// Cells and their needs.
@@ -115,8 +130,12 @@ pub struct Schedule<'a> {
 struct State<'a> {
     nodes: Vec<Node<'a>>,
     outcomes: Vec<Option<Outcome>>,
-    /// Cells that can run now; the first added runs first.
-    ready: BTreeSet<usize>,
+    /// Cells that can run now: the most urgent first, of equals the first added.
+    ready: BTreeSet<(Reverse<u64>, usize)>,
+    /// Cells that another process works on.
+    elsewhere: BTreeSet<usize>,
+    /// By cell: its cost and that of the longest chain behind it.
+    urgency: Vec<u64>,
     /// Needs that are still open, by cell.
     open: Vec<usize>,
     left: usize,
@@ -156,6 +175,8 @@ impl<'a> Schedule<'a> {
             after: after.iter().map(|id| id.0).collect(),
             before: Vec::new(),
             work: Some(Box::new(work)),
+            cost: 0,
+            again: false,
         });
         CellId(index)
     }
@@ -178,6 +199,31 @@ impl<'a> Schedule<'a> {
     /// The spec of a cell, with its inputs.
     pub fn spec(&self, id: CellId) -> &CellSpec {
         &self.nodes[id.0].spec
+    }
+
+    /// The cells that a cell reads, in that order.
+    pub fn needs(&self, id: CellId) -> impl Iterator<Item = CellId> + '_ {
+        self.nodes[id.0].after.iter().map(|i| CellId(*i))
+    }
+
+    /// Says how many milliseconds a cell may take. It decides when the cell starts and no result.
+    pub fn set_cost(&mut self, id: CellId, milliseconds: u64) {
+        self.nodes[id.0].cost = milliseconds;
+    }
+
+    /// How many cells stand before a cell in the longest chain that leads to it.
+    pub fn levels(&self) -> Vec<usize> {
+        let mut levels: Vec<usize> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            levels.push(node.after.iter().map(|need| levels[*need] + 1).max().unwrap_or(0));
+        }
+        levels
+    }
+
+    /// Computes a cell although it is there: equal content changes nothing, other content is `bits
+    /// broken`.
+    pub fn set_again(&mut self, id: CellId) {
+        self.nodes[id.0].again = true;
     }
 
     /// The name of a cell for people.
@@ -203,6 +249,16 @@ impl<'a> Schedule<'a> {
         self
     }
 
+    /// What the store has of the cells; computes nothing.
+    pub fn found(&self, store: &Store) -> Vec<Outcome> {
+        let look = |node: &Node| match store.get(&node.spec.key()) {
+            Ok(Some(cell)) => Outcome::Finished(cell),
+            Ok(None) => Outcome::Skipped("it is not there: it was not computed yet".to_owned()),
+            Err(e) => Outcome::Failed(e.to_string()),
+        };
+        self.nodes.iter().map(look).collect()
+    }
+
     /// Runs all cells on `threads` threads. One outcome per cell, in the order of adding.
     pub fn run(self, store: &Store, threads: usize, observer: &dyn Observer) -> Vec<Outcome> {
         let count = self.nodes.len();
@@ -212,14 +268,23 @@ impl<'a> Schedule<'a> {
             .iter()
             .map(|node| node.after.iter().collect::<BTreeSet<_>>().len())
             .collect();
+        let mut urgency: Vec<u64> = self.nodes.iter().map(|node| node.cost).collect();
+        for index in (0..count).rev() {
+            let behind = self.nodes[index].before.iter().map(|next| urgency[*next]).max();
+            urgency[index] = urgency[index].saturating_add(behind.unwrap_or(0));
+        }
+        store.remarks().iter().for_each(|text| observer.remark(text));
         let mut state = State {
             outcomes: vec![None; count],
             ready: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
+            urgency,
             open,
             left: count,
             nodes: self.nodes,
         };
-        state.ready = (0..count).filter(|i| state.open[*i] == 0).collect();
+        let ready = (0..count).filter(|i| state.open[*i] == 0);
+        state.ready = ready.map(|i| (Reverse(state.urgency[i]), i)).collect();
         let (state, wake) = (Mutex::new(state), Condvar::new());
         std::thread::scope(|scope| {
             // The calling thread is the first worker.
@@ -239,41 +304,66 @@ fn lock<'l, 'a>(state: &'l Mutex<State<'a>>) -> MutexGuard<'l, State<'a>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How long a worker that has nothing else to do waits before it looks at other processes' cells.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 fn worker(state: &Mutex<State<'_>>, wake: &Condvar, store: &Store, observer: &dyn Observer) {
     let mut guard = lock(state);
     loop {
         if guard.left == 0 {
             return;
         }
-        let Some(index) = guard.ready.pop_first() else {
-            guard = wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
-            continue;
+        let (index, waited) = match guard.ready.pop_first() {
+            Some((_, index)) => (index, false),
+            None if guard.elsewhere.is_empty() => {
+                guard = wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            None => {
+                let woken = wake.wait_timeout(guard, LOOK_AGAIN);
+                guard = woken.unwrap_or_else(PoisonError::into_inner).0;
+                if !guard.ready.is_empty() {
+                    continue;
+                }
+                let Some(index) = guard.elsewhere.pop_first() else { continue };
+                (index, true)
+            }
         };
-        let label = guard.nodes[index].label.clone();
-        let spec = guard.nodes[index].spec.clone();
-        let work = guard.nodes[index].work.take();
+        let node = &mut guard.nodes[index];
+        let (label, spec, again) = (node.label.clone(), node.spec.clone(), node.again);
+        let work = node.work.take();
         let inputs = inputs_of(&guard, index);
         drop(guard);
+        let job = Job { label, spec, again };
         let outcome = match (work, inputs) {
-            (None, _) => Outcome::Skipped("it was not asked for".to_owned()),
+            (None, _) => Ok(Outcome::Skipped("it was not asked for".to_owned())),
             (Some(_), Err(reason)) => {
-                let _ = store.record(Event::Skipped {
-                    cell: label.clone(),
-                    key: spec.key(),
-                    reason: reason.clone(),
-                });
-                observer.skipped(&label, &reason);
-                Outcome::Skipped(reason)
+                let (cell, key) = (job.label.clone(), job.spec.key());
+                let _ = store.record(Event::Skipped { cell, key, reason: reason.clone() });
+                observer.skipped(&job.label, &reason);
+                Ok(Outcome::Skipped(reason))
             }
-            (Some(work), Ok(inputs)) => attempt(&label, &spec, work, &inputs, store, observer),
+            (Some(work), Ok(inputs)) => job.attempt(work, &inputs, store, observer),
         };
+        if outcome.is_err() && !waited {
+            observer.waiting(&job.label);
+        }
         guard = lock(state);
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(work) => {
+                guard.nodes[index].work = Some(work);
+                guard.elsewhere.insert(index);
+                continue;
+            }
+        };
         guard.outcomes[index] = Some(outcome);
         guard.left -= 1;
         for next in guard.nodes[index].before.clone() {
             guard.open[next] -= 1;
             if guard.open[next] == 0 {
-                guard.ready.insert(next);
+                let urgency = Reverse(guard.urgency[next]);
+                guard.ready.insert((urgency, next));
             }
         }
         wake.notify_all();
@@ -293,39 +383,71 @@ fn inputs_of(state: &State, index: usize) -> Result<Vec<Cell>, String> {
     state.nodes[index].after.iter().map(input).collect()
 }
 
-fn attempt(
-    label: &str,
-    spec: &CellSpec,
-    work: Work<'_>,
-    inputs: &[Cell],
-    store: &Store,
-    observer: &dyn Observer,
-) -> Outcome {
-    let (cell, key) = (label.to_owned(), spec.key());
-    let stopwatch = Stopwatch::start();
-    let result = match store.get(&key) {
-        Ok(Some(there)) => {
-            let _ = store.record(Event::Found { cell, key });
-            observer.finished(label, true);
-            return Outcome::Finished(there);
-        }
-        Ok(None) => {
-            observer.started(label);
-            // A run that cannot write its ledger can still write its cells; losing timings is no
-            // reason to lose results.
-            let _ = store.record(Event::Started { cell: cell.clone(), key: key.clone() });
-            let guarded =
-                |folder: &Path| match catch_unwind(AssertUnwindSafe(|| work(inputs, folder))) {
-                    Ok(result) => result,
-                    Err(panic) => {
-                        Err(format!("a bug, please report it: {}", words_of(panic.as_ref())).into())
+/// One cell at the moment when all that it needs is there.
+struct Job {
+    label: String,
+    spec: CellSpec,
+    again: bool,
+}
+
+impl Job {
+    /// The outcome, or the work unchanged if another process is at it.
+    fn attempt<'a>(
+        &self,
+        work: Work<'a>,
+        inputs: &[Cell],
+        store: &Store,
+        observer: &dyn Observer,
+    ) -> Result<Outcome, Work<'a>> {
+        let (cell, key) = (self.label.clone(), self.spec.key());
+        let stopwatch = Stopwatch::start();
+        let there = || if self.again { Ok(None) } else { store.get(&key) };
+        let found = |there: Cell| {
+            let _ = store.record(Event::Found { cell: cell.clone(), key: key.clone() });
+            observer.finished(&cell, true);
+            Outcome::Finished(there)
+        };
+        let result = match there() {
+            Ok(Some(there)) => return Ok(found(there)),
+            Ok(None) => match store.claim(&key) {
+                Ok(None) => return Err(work),
+                Ok(Some(claim)) => {
+                    // It may have been finished between the look and the claim.
+                    if let Ok(Some(there)) = there() {
+                        return Ok(found(there));
                     }
-                };
-            store.put(spec, guarded)
+                    let result = self.compute(work, inputs, store, observer);
+                    drop(claim);
+                    result
+                }
+                Err(e) => Err(e),
+            },
+            Err(e) => Err(e),
+        };
+        Ok(finish(result, cell, key, stopwatch.elapsed_secs(), store, observer))
+    }
+
+    fn compute(
+        &self,
+        work: Work<'_>,
+        inputs: &[Cell],
+        store: &Store,
+        observer: &dyn Observer,
+    ) -> Result<Cell, StoreError> {
+        observer.started(&self.label);
+        // A run that cannot write its ledger can still write its cells; losing timings is no
+        // reason to lose results.
+        let (cell, key) = (self.label.clone(), self.spec.key());
+        let _ = store.record(Event::Started { cell, key });
+        for input in inputs {
+            store.verify(input)?;
         }
-        Err(e) => Err(e),
-    };
-    finish(result, cell, key, stopwatch.elapsed_secs(), store, observer)
+        store.put(&self.spec, |folder| {
+            catch_unwind(AssertUnwindSafe(|| work(inputs, folder))).unwrap_or_else(|panic| {
+                Err(format!("a bug, please report it: {}", words_of(panic.as_ref())).into())
+            })
+        })
+    }
 }
 
 fn finish(

@@ -82,11 +82,15 @@ fn the_same_key_with_other_content_is_bits_broken_and_keeps_both() {
         message.contains(there.to_str().unwrap()) && message.contains(new.to_str().unwrap()),
         "{message}"
     );
-    // The cell that was there still is.
-    assert_eq!(
-        run.store.get(&spec(0).key()).unwrap().unwrap().read("curve.jsonl").unwrap(),
-        b"loss 0.5"
-    );
+    // What has two contents is no result, and says what to do, until somebody decides.
+    for store in [&run.store, &open(&run.root, PLAN).unwrap()] {
+        let error = store.get(&spec(0).key()).unwrap_err();
+        assert!(matches!(error, StoreError::Disputed { .. }), "{error}");
+        assert!(error.to_string().contains("hint: compare the two folders"), "{error}");
+    }
+    fs::remove_dir_all(new).unwrap();
+    let cell = run.store.get(&spec(0).key()).unwrap().unwrap();
+    assert_eq!(cell.read("curve.jsonl").unwrap(), b"loss 0.5");
 }
 
 #[test]

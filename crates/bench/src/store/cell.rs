@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{SCHEMA, StoreError, sync_folder, write_synced};
+use super::index::{Stamp, Stamps, now_ns};
+use super::{Disk, SCHEMA, StoreError};
 use crate::canonical;
 use crate::key::{CellSpec, Key};
 
@@ -71,8 +72,12 @@ impl Cell {
         })
     }
 
-    /// Reads a cell and checks all of it.
-    pub(super) fn load(folder: &Path, key: &Key) -> Result<Self, StoreError> {
+    /// Reads a cell and checks every file of it that does not lie there as `known` says.
+    pub(super) fn load(
+        folder: &Path,
+        key: &Key,
+        known: Option<&Stamps>,
+    ) -> Result<Loaded, StoreError> {
         let path = folder.join(CELL_JSON);
         let bad = |what: &str| damaged(folder, &path, what);
         let bytes = fs::read(&path).map_err(|e| missing(folder, &path, e))?;
@@ -92,30 +97,71 @@ impl Cell {
         }
         let files: BTreeMap<String, String> = serde_json::from_value(value["files"].clone())
             .map_err(|e| bad(&format!("has no list of files: {e}")))?;
+        let mut seen = Seen::default();
         for (name, hash) in &files {
             let plain = name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
             if !plain || name.contains('\\') {
                 return Err(bad("was changed: it lists a file outside of the cell"));
             }
             let path = folder.join(name);
+            let file = fs::metadata(&path).map_err(|e| missing(folder, &path, e))?;
+            let stamp = Stamp::of(&file, now_ns());
+            if let (Some((stamp, _)), Some(known)) = (stamp, known.and_then(|k| k.get(name)))
+                && stamp == *known
+            {
+                seen.trusted = true;
+                continue;
+            }
             let bytes = fs::read(&path).map_err(|e| missing(folder, &path, e))?;
             check(folder, &path, &bytes, hash)?;
+            seen.note(name, stamp);
         }
-        Ok(Self { spec, key: key.clone(), folder: folder.to_path_buf(), files })
+        let cell = Self { spec, key: key.clone(), folder: folder.to_path_buf(), files };
+        Ok(Loaded { cell, seen })
     }
 
     /// Hashes and syncs what was written, and writes `cell.json`.
-    pub(super) fn seal(folder: &Path, spec: &CellSpec) -> Result<Self, StoreError> {
+    pub(super) fn seal(folder: &Path, spec: &CellSpec, disk: &Disk) -> Result<Loaded, StoreError> {
         let mut files = BTreeMap::new();
-        hash_folder(folder, "", &mut files)?;
+        let mut seen = Seen::default();
+        hash_folder(folder, "", &mut files, &mut seen)?;
         let key = spec.key();
         let cell_json =
             json!({ "schema": SCHEMA, "key": key, "spec": spec.to_value(), "files": files });
         let path = folder.join(CELL_JSON);
-        write_synced(&path, format!("{}\n", canonical::of_value(&cell_json)).as_bytes())
+        disk.write(&path, format!("{}\n", canonical::of_value(&cell_json)).as_bytes())
             .map_err(|e| StoreError::io("write", &path, e))?;
-        sync_folder(folder);
-        Ok(Self { spec: spec.clone(), key, folder: folder.to_path_buf(), files })
+        disk.sync_folder(folder);
+        let cell = Self { spec: spec.clone(), key, folder: folder.to_path_buf(), files };
+        Ok(Loaded { cell, seen })
+    }
+}
+
+/// A cell and how it was looked at.
+pub(super) struct Loaded {
+    pub cell: Cell,
+    pub seen: Seen,
+}
+
+/// What was hashed, and what was taken from the index.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Stamps of the files that were hashed.
+    pub stamps: Stamps,
+    /// A file lies as the index knows it and was not hashed.
+    pub trusted: bool,
+    /// A file was hashed whose stamp would not show a change right now.
+    pub unsettled: bool,
+}
+
+impl Seen {
+    fn note(&mut self, name: &str, stamp: Option<(Stamp, bool)>) {
+        match stamp {
+            Some((stamp, true)) => {
+                self.stamps.insert(name.to_owned(), stamp);
+            }
+            _ => self.unsettled = true,
+        }
     }
 }
 
@@ -123,6 +169,7 @@ fn hash_folder(
     folder: &Path,
     prefix: &str,
     files: &mut BTreeMap<String, String>,
+    seen: &mut Seen,
 ) -> Result<(), StoreError> {
     let entries = fs::read_dir(folder).map_err(|e| StoreError::io("list", folder, e))?;
     for entry in entries {
@@ -136,13 +183,15 @@ fn hash_folder(
         let name = format!("{prefix}{name}");
         let kind = entry.file_type().map_err(|e| StoreError::io("read", &path, e))?;
         if kind.is_dir() {
-            hash_folder(&path, &format!("{name}/"), files)?;
-            sync_folder(&path);
+            hash_folder(&path, &format!("{name}/"), files, seen)?;
+            Disk::default().sync_folder(&path);
         } else if kind.is_file() {
             if name == CELL_JSON {
                 return Err(refuse("cell.json is written by the store"));
             }
+            let stamp = entry.metadata().ok().and_then(|file| Stamp::of(&file, now_ns()));
             let bytes = fs::read(&path).map_err(|e| StoreError::io("read", &path, e))?;
+            seen.note(&name, stamp);
             files.insert(name, blake3::hash(&bytes).to_hex().to_string());
             let synced =
                 fs::File::options().write(true).open(&path).and_then(|file| file.sync_all());

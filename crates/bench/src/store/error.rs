@@ -60,6 +60,22 @@ pub enum StoreError {
     /// The same key with other content: the promise of this project is broken.
     #[error(transparent)]
     BitsBroken(Box<BitsBroken>),
+    /// A cell with two contents that nobody has decided between.
+    #[error("bits broken: cell {key} has two contents, {there} and {other}, so it is no result{DECIDE}", there = .there.display(), other = .other.display())]
+    Disputed {
+        /// The cell.
+        key: Key,
+        /// The content that was there first.
+        there: PathBuf,
+        /// The other one.
+        other: PathBuf,
+    },
+    /// Somebody works in the run.
+    #[error("another process is at work in {root}\nhint: wait until it has ended", root = .root.display())]
+    AtWork {
+        /// The run.
+        root: PathBuf,
+    },
     /// The code that fills the cell failed.
     #[error("{source}")]
     Work {
@@ -80,12 +96,16 @@ pub enum StoreError {
     },
 }
 
+/// What to do about two contents of one key.
+const DECIDE: &str = "\n\
+     hint: compare the two folders: the machines, kernels or versions that made them disagree, or an entry changed \
+     without a new version (please report it); when the cause is found delete both folders and run again";
+
 /// Two contents of one key, both kept.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "bits broken: cell {key} was computed twice with different results; `{file}` is {hash_there} in {there} \
-     and {hash_new} in {new}\n\
-     hint: the machines, kernels or versions that made the two disagree; keep both folders and report it",
+     and {hash_new} in {new}{DECIDE}",
     there = .there.display(), new = .new.display()
 )]
 pub struct BitsBroken {
@@ -120,7 +140,7 @@ impl StoreError {
 
 fn io_hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "\nhint: make room and run again; finished cells are kept"
         }
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {

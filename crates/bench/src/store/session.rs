@@ -1,15 +1,15 @@
 //! One process at work in a run: its name, its temporary folder with a lock in it, its ledger.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{LedgerEntry, StoreError};
+use super::{Disk, LedgerEntry, StoreError};
 use crate::clock;
 
-const PREFIX: &str = ".tmp-";
+pub(super) const PREFIX: &str = ".tmp-";
 const LOCK: &str = "lock";
 
 #[derive(Debug)]
@@ -19,13 +19,15 @@ pub(super) struct Session {
     temporary: PathBuf,
     counter: AtomicU64,
     ledger_path: PathBuf,
-    ledger: Mutex<File>,
+    /// The file and how long it is, up to the last whole line.
+    ledger: Mutex<(File, u64)>,
+    disk: Disk,
     /// Held until the process ends, however it ends.
     _lock: File,
 }
 
 impl Session {
-    pub(super) fn start(root: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(root: &Path, disk: &Disk) -> Result<Self, StoreError> {
         let pid = std::process::id();
         let mut nonce = clock::nonce();
         // A rival that cleans may take a folder between its creation and its lock: try again.
@@ -33,13 +35,13 @@ impl Session {
             nonce = nonce.wrapping_add(1);
             let id = format!("{pid}-{nonce:08x}");
             let temporary = root.join(format!("{PREFIX}{id}"));
-            match fs::create_dir(&temporary) {
+            match disk.create_folder(&temporary) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(StoreError::io("create", &temporary, e)),
             }
             let lock_path = temporary.join(LOCK);
-            let lock = match File::create(&lock_path) {
+            let lock = match disk.open(&lock_path, false) {
                 Ok(lock) => lock,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => {
@@ -53,9 +55,9 @@ impl Session {
                 continue;
             }
             let ledger_path = root.join("ledger").join(format!("{id}.jsonl"));
-            let ledger = File::options().create_new(true).append(true).open(&ledger_path);
+            let ledger = disk.open(&ledger_path, true);
             let ledger = match ledger {
-                Ok(ledger) => Mutex::new(ledger),
+                Ok(ledger) => Mutex::new((ledger, 0)),
                 Err(e) => {
                     let _ = fs::remove_dir_all(&temporary);
                     return Err(StoreError::io("create", &ledger_path, e));
@@ -67,6 +69,7 @@ impl Session {
                 counter: AtomicU64::new(0),
                 ledger_path,
                 ledger,
+                disk: disk.clone(),
                 _lock: lock,
             });
         }
@@ -81,10 +84,15 @@ impl Session {
         &self.id
     }
 
+    /// The name of its temporary folder.
+    pub(super) fn folder_name(&self) -> String {
+        format!("{PREFIX}{}", self.id)
+    }
+
     /// A new empty folder.
     pub(super) fn folder(&self) -> Result<PathBuf, StoreError> {
         let folder = self.temporary.join(self.counter.fetch_add(1, Ordering::Relaxed).to_string());
-        fs::create_dir(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
+        self.disk.create_folder(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
         Ok(folder)
     }
 
@@ -94,14 +102,34 @@ impl Session {
         line.push(b'\n');
         // A thread that panicked while it held the ledger has written its line or not.
         let mut ledger = self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        ledger.write_all(&line).map_err(failed)
+        let (file, length) = &mut *ledger;
+        match self.disk.append(file, &line) {
+            Ok(()) => *length += line.len() as u64,
+            Err(e) => {
+                // Half a line would join the next one; cutting it off takes no room.
+                let _ = file.set_len(*length);
+                return Err(failed(e));
+            }
+        }
+        Ok(())
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.temporary);
+        let _ = self.disk.remove_all(&self.temporary);
     }
+}
+
+/// Whether another process is at work in a run.
+pub(super) fn others_at_work(root: &Path, own: Option<&str>) -> bool {
+    let Ok(listing) = fs::read_dir(root) else { return false };
+    listing.flatten().any(|entry| {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let taken = |lock: File| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+        id.is_some_and(|id| Some(id) != own) && File::open(entry.path().join(LOCK)).is_ok_and(taken)
+    })
 }
 
 /// Removes the temporary folders of processes that are gone. Best effort: a folder that cannot be
