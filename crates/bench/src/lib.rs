@@ -15,6 +15,8 @@
 //! The library never prints, never reads the environment, and reads the clock in [`clock`] only;
 //! progress goes to an [`Observer`].
 
+mod absent;
+pub mod assemble;
 pub mod board;
 pub mod bred;
 pub mod canonical;
@@ -28,6 +30,7 @@ pub mod run;
 pub mod schedule;
 pub mod statistics;
 pub mod store;
+pub mod trace;
 pub mod work;
 
 pub use board::{Board, CellResult, Row, Verdict};

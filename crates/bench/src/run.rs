@@ -1,19 +1,17 @@
 //! A plan carried out: from its text to the board.
 
 use crate::Fault;
-use crate::board::{Board, CellResult};
-use crate::bred::Bred;
-use crate::figures;
+use crate::assemble::{Finished, Layout, assemble};
 use crate::foreign::{self, Foreign};
-use crate::key::CellSpec;
+use crate::key::{CellSpec, Key};
 use crate::plan::{Catalog, EntryInfo, OrganismEntry, Plan};
-use crate::report::{Figure, ReportData};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
-use crate::store::{Cell, Store};
-use crate::work::{Bench, Labels, RESULTS};
-use flyroom_organism::{Parameters, Specimen, Truth};
+use crate::store::{Keep, Store};
+use crate::work::{Bench, Labels};
+use flyroom_organism::{Parameters, Spec, Specimen, Truth};
 use flyroom_tensor::Context;
 use flyroom_validate::METRICS;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,17 +51,6 @@ pub fn catalog() -> Catalog {
 
 /// Parameter of every decompose method in a plan: where it looks.
 const SITE: &str = "site";
-
-/// What came of a run.
-#[derive(Debug)]
-pub struct Finished {
-    /// The board that its results support, its verdicts and its figures.
-    pub report: ReportData,
-    /// The specimens with what was measured on them.
-    pub bred: Vec<Bred>,
-    /// Cells that failed or were skipped: (cell, reason).
-    pub failures: Vec<(String, String)>,
-}
 
 /// A plan as cells: results are read from those listed.
 pub struct Cells<'a> {
@@ -125,9 +112,11 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                 .seed(seed);
             let parameters: Parameters = parameters.clone().into_iter().collect();
             let label = format!("breed {} / {seed}", entry.label);
+            let key = spec.key();
             let id = schedule.add(label, spec, &[], move |_, folder| {
-                bench.specimen(organism, &parameters, seed, folder)
+                bench.specimen(organism, &parameters, seed, &key, folder)
             });
+            schedule.set_cost(id, milliseconds(organism.entry().cost));
             bred.push((entry, seed, id));
         }
     }
@@ -231,9 +220,37 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             ));
         }
     }
+    for id in schedule.ids() {
+        let kind = COSTS.iter().find(|(kind, _)| *kind == schedule.spec(id).kind);
+        if let Some((_, cost)) = kind {
+            schedule.set_cost(id, *cost);
+        }
+    }
     let specimens = bred.iter().map(|(e, _, id)| (e.label.clone(), *id)).collect();
     let programs = programs.into_iter().flatten().collect();
     Ok(Cells { schedule, results, specimens, made, programs })
+}
+
+/// Milliseconds that cells take, by kind, as measured on the main job: they decide what starts first.
+const COSTS: [(&str, u64); 5] = [
+    ("decomposition", 1500),
+    ("explanation", 2000),
+    ("parts", 500),
+    ("wiring", 1500),
+    ("trial", 6000),
+];
+
+/// The declared cost of breeding one seed (`10 s`, `2 min`, `1 h`); words cost nothing.
+fn milliseconds(cost: &str) -> u64 {
+    let mut words = cost.split_whitespace();
+    let number: f64 = words.next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
+    let unit = match words.next() {
+        Some("ms") => 1.0,
+        Some("min") => 60_000.0,
+        Some("h") => 3_600_000.0,
+        _ => 1_000.0,
+    };
+    (number.clamp(0.0, 1e6) * unit) as u64
 }
 
 /// The seed of a method's `nth` try on the specimen of a seed. Each specimen gets draws of its own:
@@ -287,12 +304,6 @@ fn parameters_without_site(all: &BTreeMap<String, Value>) -> Parameters {
     all.iter().filter(|(n, _)| *n != SITE).map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
-/// What figures are drawn from.
-struct Drawn {
-    specimens: Vec<(String, CellId)>,
-    made: Vec<Made>,
-}
-
 /// Runs a plan in a folder, or goes on where it was stopped.
 pub fn run(
     plan: &Plan,
@@ -304,74 +315,102 @@ pub fn run(
     let store = Store::open(root, plan)?;
     let bench = Bench { root: root.to_path_buf(), context: context.clone() };
     let cells = cells(plan, &bench)?;
-    let labels: Vec<String> =
-        cells.schedule.ids().map(|id| cells.schedule.label(id).to_owned()).collect();
-    let Cells { schedule, results, specimens, made, programs } = cells;
-    keep_inputs(plan, root, &programs)?;
-    let outcomes = schedule.run(&store, workers, observer);
-    let cells = Drawn { specimens, made };
-    let mut found: Vec<CellResult> = vec![];
-    for id in &results {
-        if let Some(cell) = outcomes[id.index()].cell() {
-            let all: Vec<CellResult> = cell.read_json(RESULTS)?;
-            found.extend(all.into_iter().filter(|r| plan.wants_metric(&r.metric)));
-        }
-    }
-    let mut bred = vec![];
-    for (organism, id) in &cells.specimens {
-        if let Some(cell) = outcomes[id.index()].cell() {
-            bred.push(Bred::of(organism, cell)?);
-        }
-    }
-    let failures = labels
-        .into_iter()
-        .zip(&outcomes)
-        .filter_map(|(label, o)| o.reason().map(|r| (label, r.to_owned())))
-        .collect();
-    let board = Board::from_results(found);
-    let mut provenance = vec![
-        ("flyroom".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("bits epoch".to_owned(), crate::BITS_EPOCH.to_string()),
-    ];
-    for b in &bred {
-        let weights = b.weights.chars().take(16).collect::<String>();
-        provenance.push((format!("{} / {}", b.organism, b.seed), weights));
-    }
-    let report = ReportData {
-        title: plan.name.clone(),
-        plan: plan.text.clone(),
-        verdicts: board.verdicts(),
-        figures: draw(&cells, &outcomes, &bench)?,
-        board,
-        provenance,
-    };
-    Ok(Finished { report, bred, failures })
+    keep_inputs(plan, root, &cells.programs)?;
+    let layout = Layout::of(&cells);
+    let outcomes = cells.schedule.run(&store, workers, observer);
+    Ok(assemble(plan, &bench, &layout, &outcomes))
 }
 
-/// The figures of a run: curves of all seeds, the rest for the first seed of each organism.
-fn draw(cells: &Drawn, outcomes: &[Outcome], bench: &Bench) -> Result<Vec<Figure>, Fault> {
-    let cell = |id: CellId| outcomes[id.index()].cell();
-    let specimens: Vec<(String, Cell)> = cells
-        .specimens
-        .iter()
-        .filter_map(|(name, id)| Some((name.clone(), cell(*id)?.clone())))
-        .collect();
-    let mut out = figures::curves(&specimens)?;
-    for m in cells.made.iter().filter(|m| m.seed == 0) {
-        let (Some(specimen), Some(result)) = (cell(m.specimen), cell(m.result)) else { continue };
-        if foreign::failure(result).is_some() {
-            continue;
-        }
-        let (organism, method) = (&m.labels.organism, &m.labels.method);
-        match m.wiring {
-            None => out.extend(figures::decoder(bench, organism, method, specimen, result)?),
-            Some(w) => {
-                out.extend(figures::spectrum(organism, m.seed, result)?);
-                if let Some(w) = cell(w) {
-                    out.extend(figures::circuit(organism, method, m.seed, result, w)?);
-                }
-            }
-        }
+/// What the cells in a folder support, without computing any.
+pub fn look(plan: &Plan, store: &Store, context: &Context) -> Result<Finished, Fault> {
+    let bench = Bench { root: store.root().to_path_buf(), context: context.clone() };
+    let cells = cells(plan, &bench)?;
+    let outcomes = cells.schedule.found(store);
+    Ok(assemble(plan, &bench, &Layout::of(&cells), &outcomes))
+}
+
+/// Runs one cell of a plan, and before it what it needs and is not there. With `again` the cell is
+/// computed although it is there, and the two contents must be equal.
+pub fn one(
+    plan: &Plan,
+    root: &Path,
+    index: usize,
+    again: bool,
+    context: &Context,
+    workers: usize,
+    observer: &dyn Observer,
+) -> Result<(String, Outcome), Fault> {
+    let bench = Bench { root: root.to_path_buf(), context: context.clone() };
+    let Cells { mut schedule, programs, .. } = cells(plan, &bench)?;
+    let count = schedule.len();
+    let Some(id) = schedule.ids().nth(index) else {
+        return Err(format!(
+            "there is no cell {index}: the plan has {count}, from 0 to {}; hint: --list shows them",
+            count.saturating_sub(1)
+        )
+        .into());
+    };
+    if again {
+        schedule.set_again(id);
     }
-    Ok(out)
+    let label = schedule.label(id).to_owned();
+    let store = Store::open(root, plan)?;
+    keep_inputs(plan, root, &programs)?;
+    let mut outcomes = schedule.only(id).run(&store, workers, observer);
+    Ok((label, outcomes.swap_remove(id.index())))
+}
+
+/// One cell of a plan, as an array job needs to know it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// Its number: the same for the same plan and version of flyroom, whatever is on disk.
+    pub index: usize,
+    /// How many cells stand before it in the longest chain that leads to it.
+    pub level: usize,
+    /// Its key.
+    pub key: Key,
+    /// Its name for people.
+    pub label: String,
+    /// `finished`, `at work`, `two contents` or `missing`.
+    pub state: &'static str,
+    /// The cells that it reads, by index.
+    pub needs: Vec<usize>,
+}
+
+/// All cells of a plan, with what a folder has of them.
+pub fn list(plan: &Plan, root: &Path, context: &Context) -> Result<Vec<Listed>, Fault> {
+    let bench = Bench { root: root.to_path_buf(), context: context.clone() };
+    let Cells { schedule, .. } = cells(plan, &bench)?;
+    let store = Store::view(root).ok();
+    let levels = schedule.levels();
+    let listed = |id: CellId| {
+        let key = schedule.spec(id).key();
+        let state = store.as_ref().map_or("missing", |store| match store {
+            s if s.contains(&key) && s.is_disputed(&key) => "two contents",
+            s if s.contains(&key) => "finished",
+            s if s.is_claimed(&key) => "at work",
+            _ => "missing",
+        });
+        Listed {
+            index: id.index(),
+            level: levels[id.index()],
+            key,
+            label: schedule.label(id).to_owned(),
+            state,
+            needs: schedule.needs(id).map(CellId::index).collect(),
+        }
+    };
+    Ok(schedule.ids().map(listed).collect())
+}
+
+/// What garbage collection must leave: the cells of the plan and the truths of its specimens.
+pub fn needed(plan: &Plan, store: &Store, context: &Context) -> Result<Keep, Fault> {
+    let bench = Bench { root: store.root().to_path_buf(), context: context.clone() };
+    let Cells { schedule, specimens, .. } = cells(plan, &bench)?;
+    let cells = schedule.ids().map(|id| schedule.spec(id).key()).collect();
+    let ids = specimens.iter().filter_map(|(_, id)| {
+        let cell = store.get(&schedule.spec(*id).key()).transpose()?;
+        Some(cell.and_then(|cell| cell.read_json::<Spec>("specimen.json")).map(|spec| spec.id()))
+    });
+    Ok(Keep { cells, truths: ids.collect::<Result<_, _>>().ok() })
 }

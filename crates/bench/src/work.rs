@@ -18,6 +18,7 @@ use crate::board::{
     Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier,
 };
 use crate::foreign;
+use crate::key::Key;
 use crate::store::Cell;
 use flyroom_decompose::{Decompose, Dictionary, collect};
 use flyroom_describe::{Describe, Description};
@@ -56,7 +57,8 @@ fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), F
 }
 
 impl Bench {
-    fn truth_path(&self, id: &str) -> PathBuf {
+    /// Where the truth of a specimen of this run lies.
+    pub fn truth_path(&self, id: &str) -> PathBuf {
         self.root.join("truth").join(id).join("truth.json")
     }
 
@@ -66,19 +68,11 @@ impl Bench {
         organism: &dyn Organism,
         parameters: &Parameters,
         seed: u64,
+        key: &Key,
         folder: &Path,
     ) -> Result<(), Fault> {
         // A checkpoint lies outside the cell's folder, which a kill leaves to be removed.
-        let name = blake3::hash(
-            serde_json::to_string(&json!([
-                organism.entry().name,
-                organism.entry().version,
-                parameters,
-                seed
-            ]))?
-            .as_bytes(),
-        );
-        let checkpoints = self.root.join("checkpoints").join(name.to_hex().as_str());
+        let checkpoints = self.root.join("checkpoints").join(key.as_str());
         let nursery =
             Nursery { checkpoints: Some(checkpoints.clone()), every: 500, progress: &|_, _| true };
         let bred = organism.breed(parameters, seed, &self.context, &nursery)?;
@@ -475,18 +469,26 @@ pub fn auto_site(architecture: &Architecture) -> String {
 }
 
 fn signed(mut r: CellResult, truth: &Truth) -> CellResult {
-    r.source = match truth.source {
+    r.source = source_of(truth.source);
+    r.standing = standing_of(truth.standing);
+    r
+}
+
+pub(crate) fn source_of(source: organism::Source) -> Source {
+    match source {
         organism::Source::Compiled => Source::Compiled,
         organism::Source::Constrained => Source::Constrained,
         organism::Source::ReverseEngineered => Source::ReverseEngineered,
         organism::Source::Generated | organism::Source::Nothing => Source::Generated,
-    };
-    r.standing = match truth.standing {
+    }
+}
+
+pub(crate) fn standing_of(standing: organism::Standing) -> Standing {
+    match standing {
         organism::Standing::Exact => Standing::Exact,
         organism::Standing::Audited => Standing::Audited,
         organism::Standing::Contested => Standing::Contested,
-    };
-    r
+    }
 }
 
 fn result_of(mut r: CellResult, card: &Card) -> Result<CellResult, Fault> {

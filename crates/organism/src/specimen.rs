@@ -58,6 +58,18 @@ pub struct Specimen {
     pub curve: Vec<CurvePoint>,
 }
 
+impl Spec {
+    /// The id of the specimen: a hash of what was asked for and of the weights that came out.
+    pub fn id(&self) -> String {
+        let Self { organism, version, parameters, seed, bits_epoch, .. } = self;
+        let key = serde_json::json!([organism, version, parameters, seed, bits_epoch]);
+        let mut h = blake3::Hasher::new();
+        h.update(key.to_string().as_bytes());
+        h.update(self.weights.as_bytes());
+        h.finalize().to_hex().to_string()
+    }
+}
+
 impl Specimen {
     /// Assembles a specimen; the truth goes its own way.
     pub fn new(
@@ -89,12 +101,7 @@ impl Specimen {
 
     /// The id: a hash of what was asked for and of the weights that came out.
     pub fn id(&self) -> String {
-        let s = &self.spec;
-        let key = serde_json::json!([s.organism, s.version, s.parameters, s.seed, s.bits_epoch]);
-        let mut h = blake3::Hasher::new();
-        h.update(key.to_string().as_bytes());
-        h.update(s.weights.as_bytes());
-        h.finalize().to_hex().to_string()
+        self.spec.id()
     }
 
     /// Writes `specimen.json`, `model.safetensors` and `curve.jsonl` into a folder; the spec comes

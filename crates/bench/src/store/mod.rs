@@ -265,6 +265,11 @@ impl Store {
         names.map(|e| e.path()).min()
     }
 
+    /// Whether a key has two contents.
+    pub fn is_disputed(&self, key: &Key) -> bool {
+        self.other_content(key).is_some()
+    }
+
     /// The right to compute a cell: `None` if another process has it.
     ///
     /// # Errors

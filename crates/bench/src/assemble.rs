@@ -1,0 +1,148 @@
+//! From the cells of a run to its board, verdicts and figures, whoever computed the cells: one
+//! process, several, or machines whose folders were brought together.
+
+use crate::Fault;
+use crate::absent;
+use crate::board::{Board, CellResult};
+use crate::bred::Bred;
+use crate::figures;
+use crate::foreign;
+use crate::key::{CellSpec, Key};
+use crate::plan::Plan;
+use crate::report::{Figure, ReportData};
+use crate::run::{Cells, Made};
+use crate::schedule::{CellId, Outcome};
+use crate::store::Cell;
+use crate::work::{Bench, RESULTS};
+use std::collections::BTreeMap;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Finished {
+    /// The board that its results support, its verdicts and its figures.
+    pub report: ReportData,
+    /// The specimens with what was measured on them.
+    pub bred: Vec<Bred>,
+    /// Cells that failed, were skipped or are not there: (cell, reason).
+    pub failures: Vec<(String, String)>,
+}
+
+/// What is known of the cells of a plan besides their work.
+pub(crate) struct Layout {
+    labels: Vec<String>,
+    specs: Vec<CellSpec>,
+    results: Vec<CellId>,
+    specimens: Vec<(String, CellId)>,
+    made: Vec<Made>,
+}
+
+impl Layout {
+    pub(crate) fn of(cells: &Cells) -> Self {
+        let schedule = &cells.schedule;
+        Self {
+            labels: schedule.ids().map(|id| schedule.label(id).to_owned()).collect(),
+            specs: schedule.ids().map(|id| schedule.spec(id).clone()).collect(),
+            results: cells.results.clone(),
+            specimens: cells.specimens.clone(),
+            made: cells.made.clone(),
+        }
+    }
+}
+
+/// Puts together what the outcomes of a plan's cells support. A cell that failed or cannot be read
+/// stands on the board with its reason, and takes nothing else with it.
+pub(crate) fn assemble(
+    plan: &Plan,
+    bench: &Bench,
+    layout: &Layout,
+    outcomes: &[Outcome],
+) -> Finished {
+    let mut failures: Vec<(String, String)> = vec![];
+    for (label, outcome) in layout.labels.iter().zip(outcomes) {
+        failures.extend(outcome.reason().map(|reason| (label.clone(), reason.to_owned())));
+    }
+    let mut seeds: BTreeMap<Key, u64> = BTreeMap::new();
+    for (_, id) in &layout.specimens {
+        let spec = &layout.specs[id.index()];
+        seeds.insert(spec.key(), spec.seed.unwrap_or(0));
+    }
+    let mut found: Vec<CellResult> = vec![];
+    let mut missing: Vec<(&CellSpec, String)> = vec![];
+    for id in &layout.results {
+        let (label, spec) = (&layout.labels[id.index()], &layout.specs[id.index()]);
+        let read = match &outcomes[id.index()] {
+            Outcome::Finished(cell) => cell.read_json::<Vec<CellResult>>(RESULTS).map_err(|e| {
+                failures.push((label.clone(), e.to_string()));
+                e.to_string()
+            }),
+            Outcome::Failed(reason) | Outcome::Skipped(reason) => Err(reason.clone()),
+        };
+        match read {
+            Ok(all) => found.extend(all.into_iter().filter(|r| plan.wants_metric(&r.metric))),
+            Err(reason) => missing.push((spec, reason)),
+        }
+    }
+    let absent: Vec<CellResult> = missing
+        .iter()
+        .flat_map(|(spec, reason)| absent::results(plan, spec, &seeds, reason, &found))
+        .collect();
+    found.extend(absent);
+    let mut bred = vec![];
+    for (organism, id) in &layout.specimens {
+        match outcomes[id.index()].cell().map(|cell| Bred::of(organism, cell)) {
+            Some(Ok(specimen)) => bred.push(specimen),
+            Some(Err(e)) => failures.push((layout.labels[id.index()].clone(), e.to_string())),
+            None => {}
+        }
+    }
+    let board = Board::from_results(found);
+    let mut provenance = vec![
+        ("flyroom".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("bits epoch".to_owned(), crate::BITS_EPOCH.to_string()),
+    ];
+    for b in &bred {
+        let weights = b.weights.chars().take(16).collect::<String>();
+        provenance.push((format!("{} / {}", b.organism, b.seed), weights));
+    }
+    let figures = draw(layout, outcomes, bench).unwrap_or_else(|e| {
+        failures.push(("the figures of the report".to_owned(), e.to_string()));
+        vec![]
+    });
+    let report = ReportData {
+        title: plan.name.clone(),
+        plan: plan.text.clone(),
+        verdicts: board.verdicts(),
+        figures,
+        board,
+        provenance,
+    };
+    Finished { report, bred, failures }
+}
+
+/// The figures of a run: curves of all seeds, the rest for the first seed of each organism.
+fn draw(layout: &Layout, outcomes: &[Outcome], bench: &Bench) -> Result<Vec<Figure>, Fault> {
+    let cell = |id: CellId| outcomes[id.index()].cell();
+    let specimens: Vec<(String, Cell)> = layout
+        .specimens
+        .iter()
+        .filter_map(|(name, id)| Some((name.clone(), cell(*id)?.clone())))
+        .collect();
+    let mut out = figures::curves(&specimens)?;
+    for m in layout.made.iter().filter(|m| m.seed == 0) {
+        let (Some(specimen), Some(result)) = (cell(m.specimen), cell(m.result)) else { continue };
+        if foreign::failure(result).is_some() {
+            continue;
+        }
+        let (organism, method) = (&m.labels.organism, &m.labels.method);
+        match m.wiring {
+            None => out.extend(figures::decoder(bench, organism, method, specimen, result)?),
+            Some(w) => {
+                out.extend(figures::spectrum(organism, m.seed, result)?);
+                if let Some(w) = cell(w) {
+                    out.extend(figures::circuit(organism, method, m.seed, result, w)?);
+                }
+            }
+        }
+    }
+    Ok(out)
+}
