@@ -13,7 +13,7 @@
 //! | `network.rs` | weights in memory |
 //! | `format/` | weights on disk: readers and writers of files |
 //! | `pretrained/` | language models of others as networks |
-//! | `runner.rs`, `patch.rs`, `linear.rs` | execution, exact and to first order |
+//! | `runner/`, `patch.rs`, `linear.rs` | execution, exact and to first order |
 
 mod config;
 mod edge;
