@@ -100,7 +100,8 @@ pub enum Command {
     Validate {
         /// Folder of the specimen, with its truth beside it.
         specimen: PathBuf,
-        /// explanation.json, or the folder of a dictionary.
+        /// explanation.json, a circuit in MIB's form, or the folder of a dictionary (SAELens,
+        /// sparsify).
         explanation: PathBuf,
         /// As JSON.
         #[arg(long)]
@@ -114,6 +115,52 @@ pub enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
         /// The board as JSON instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Breed a specimen that nobody has seen, or score the one submission about it.
+    Exam {
+        /// Name of the organism (`flyroom list organisms`).
+        organism: String,
+        /// Seed of the specimen [default: drawn, and told to nobody].
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Set a parameter.
+        #[arg(long, value_name = "KEY=VALUE", conflicts_with = "submit")]
+        set: Vec<String>,
+        /// Folder for the specimen, without its truth.
+        #[arg(long, required_unless_present = "submit", conflicts_with = "submit")]
+        out: Option<PathBuf>,
+        /// What is submitted: all that `flyroom validate` takes.
+        #[arg(long, value_name = "FILE", requires = "specimen", conflicts_with = "seed")]
+        submit: Option<PathBuf>,
+        /// Folder of the specimen that it is about.
+        #[arg(long, value_name = "DIR", requires = "submit")]
+        specimen: Option<PathBuf>,
+        /// Folder for what only the examiner may see [default: exams, beside the specimen].
+        #[arg(long, value_name = "DIR")]
+        apart: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a specimen, a dictionary or a circuit in the form of another tool.
+    Export {
+        /// Folder of the specimen.
+        specimen: PathBuf,
+        /// For whom.
+        #[arg(long = "for", value_name = "FORM")]
+        form: Form,
+        /// The dictionary (saelens) or the explanation or description (mib) to write.
+        #[arg(long, value_name = "PATH")]
+        from: Option<PathBuf>,
+        /// Site whose clean activations are written (npz), or at which the dictionary lies (saelens).
+        #[arg(long)]
+        site: Vec<String>,
+        /// File (npz, mib) or folder for it.
+        #[arg(long)]
+        out: PathBuf,
+        /// As JSON.
         #[arg(long)]
         json: bool,
     },
@@ -169,4 +216,28 @@ pub enum Registry {
     Methods,
     /// Metrics of the board.
     Metrics,
+}
+
+/// The forms of other tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A folder: the config and the state dict of a HookedTransformer.
+    TransformerLens,
+    /// A file: weights, inputs and activations for numpy.
+    Npz,
+    /// A folder: a dictionary.
+    Saelens,
+    /// A file: a circuit as JSON.
+    Mib,
+}
+
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TransformerLens => "transformer-lens",
+            Self::Npz => "npz",
+            Self::Saelens => "saelens",
+            Self::Mib => "mib",
+        })
+    }
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `method.rs`, `registry.rs` | the trait [`Decompose`], its [`Data`], the list of methods |
 //! | `collect.rs` | [`collect`]: activations of a subject at a site |
-//! | `dictionary.rs`, `sae_lens.rs` | [`Dictionary`] in memory and as a SAELens folder |
+//! | `dictionary.rs`, `sae_lens.rs`, `sparsify.rs` | [`Dictionary`] in memory and as the folders of two peers |
 //! | `neurons.rs`, `random.rs`, `pca.rs`, `topk.rs` | one method each |
 
 mod collect;
@@ -20,6 +20,7 @@ mod pca;
 mod random;
 mod registry;
 mod sae_lens;
+mod sparsify;
 mod topk;
 
 pub use collect::{collect, positions};

@@ -38,6 +38,17 @@ impl Dictionary {
         Ok(write_whole(&dir.join(CFG), text.as_bytes())?)
     }
 
+    /// Reads the folder of a dictionary in any form that is known, by the names of its files.
+    ///
+    /// # Errors
+    /// As [`Dictionary::load`].
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        if dir.join(crate::sparsify::WEIGHTS).exists() && !dir.join(WEIGHTS).exists() {
+            return Self::load_sparsify(dir);
+        }
+        Self::load(dir)
+    }
+
     fn tensors(&self) -> Vec<(&'static str, Cow<'_, Tensor>)> {
         // A gate has two biases and none of them is called b_enc.
         let bias = if matches!(self.encode, Encode::Gated { .. }) { "b_gate" } else { "b_enc" };
@@ -91,6 +102,10 @@ impl Dictionary {
 
     /// Reads a folder of the architectures `standard`, `topk`, `jumprelu`, `gated` and
     /// `flyroom_linear`.
+    ///
+    /// # Errors
+    /// If a key or tensor is missing or would change latents in a way that is not understood: the
+    /// message names it.
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(CFG);
         let bad = |why: String| Error::Format { path: path.clone(), why };

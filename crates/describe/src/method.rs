@@ -75,6 +75,11 @@ pub trait Describe: Sync {
     /// Defaults of all parameters.
     fn defaults(&self) -> Parameters;
 
+    /// Whether it describes the parts of a dictionary; without, it is never given one.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
     /// Describes a subject, with or without the parts of a decomposition. Fails with
     /// [`Error::NotApplicable`] where it has nothing to say.
     fn describe(

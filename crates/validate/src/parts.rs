@@ -26,7 +26,7 @@
 use flyroom_decompose::{Dictionary, Error, unit_directions};
 use flyroom_organism::Feature;
 use flyroom_tensor::{Context, Stream, linalg};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 
 /// |cos| above which a matched pair counts as found.
@@ -39,7 +39,7 @@ pub const MIN_DRAWS: usize = 100;
 pub const CURVE: [f64; 11] = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99];
 
 /// A direction that means something, with its name.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Named {
     /// What it means.
     pub name: String,
@@ -48,7 +48,7 @@ pub struct Named {
 }
 
 /// The numbers of one dictionary.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Mean matched |cos| over all features.
     pub mcc: f64,
@@ -68,7 +68,7 @@ pub struct Scores {
 }
 
 /// What random dictionaries of the same size score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Null {
     /// Mean over the draws.
     pub mean: f64,
@@ -81,7 +81,7 @@ pub struct Null {
 }
 
 /// The null of every score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NullScores {
     /// Random dictionaries drawn.
     pub draws: usize,
@@ -100,7 +100,7 @@ pub struct NullScores {
 }
 
 /// Precision, recall and F1 at one threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// |cos| above which a pair counts.
     pub threshold: f64,
@@ -115,7 +115,7 @@ pub struct CurvePoint {
 }
 
 /// What became of one feature.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeatureMatch {
     /// The feature.
     pub feature: String,
@@ -130,7 +130,7 @@ pub struct FeatureMatch {
 }
 
 /// A dictionary against the features of its site.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartsScore {
     /// Features.
     pub features: usize,

@@ -4,7 +4,7 @@
 use crate::Fault;
 use crate::store::Cell;
 use crate::work::NOT_APPLICABLE;
-use flyroom_decompose::{Data, Dictionary};
+use flyroom_decompose::{Data, Dictionary, Extra};
 use flyroom_describe::mib::MibGraph;
 use flyroom_describe::{Description, EdgeScore};
 use flyroom_explanation::{Body, Explanation};
@@ -59,7 +59,13 @@ pub(super) fn take(
         return write(folder, NOT_APPLICABLE, &json!({ "reason": why }));
     }
     if step == "decompose" {
-        let dictionary = Dictionary::load(out).map_err(|e| without_folder(&e.to_string(), out))?;
+        let mut dictionary =
+            Dictionary::read(out).map_err(|e| without_folder(&e.to_string(), out))?;
+        if !out.join("sae_weights.safetensors").exists() {
+            // sparsify's form does not say where a dictionary lies, and has tensors of its own.
+            dictionary.site.clone_from(&data.site);
+            dictionary.extra = Extra::default();
+        }
         if dictionary.site != data.site {
             return Err(format!(
                 "its dictionary is of {}, the task was {}",

@@ -32,8 +32,7 @@ pub struct Given<'a> {
 }
 
 fn integers(shape: &[usize], values: impl IntoIterator<Item = usize>) -> RawTensor {
-    let bytes = values.into_iter().flat_map(|n| (n as i64).to_le_bytes()).collect();
-    RawTensor { dtype: Dtype::I64, shape: shape.to_vec(), bytes }
+    RawTensor::from_integers(shape, values.into_iter().map(|n| n as i64))
 }
 
 fn reals(shape: &[usize], values: &[f32]) -> RawTensor {

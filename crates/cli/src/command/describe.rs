@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::{names, output};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use flyroom_decompose::Dictionary;
 use flyroom_describe::{Description, Grid};
 use flyroom_explanation::Body;
@@ -21,7 +21,14 @@ pub fn run(
     as_json: bool,
 ) -> Result<bool> {
     let (method, parameters) = names::describe(method, &super::settings(set)?)?;
-    let parts = parts.map(Dictionary::load).transpose()?;
+    if parts.is_some() && !method.takes_parts() {
+        bail!(
+            "--parts: '{}' describes the network's own components and takes no dictionary; \
+             hint: leave --parts out; `flyroom validate SPECIMEN DICTIONARY` scores a dictionary alone",
+            method.entry().name
+        );
+    }
+    let parts = parts.map(Dictionary::read).transpose()?;
     let (specimen, task) = super::specimen(specimen)?;
     let subject = Subject::new(&specimen, &task, &args.context()?)?;
     let d = method.describe(&subject, parts.as_ref(), &parameters, seed)?;

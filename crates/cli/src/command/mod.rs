@@ -3,6 +3,8 @@
 mod breed;
 mod decompose;
 mod describe;
+mod exam;
+mod export;
 mod import;
 mod list;
 mod run;
@@ -33,6 +35,20 @@ pub fn run(args: &Args) -> Result<bool> {
             validate::run(args, specimen, explanation, *json)
         }
         Command::Run { plan, out, json } => run::run(args, plan.as_deref(), out.as_deref(), *json),
+        Command::Exam { organism, seed, set, out, submit, specimen, apart, json } => {
+            match (submit, specimen, out) {
+                (Some(file), Some(dir), _) => {
+                    exam::submit(args, organism, file, dir, apart.as_deref(), *json)
+                }
+                (_, _, Some(out)) => {
+                    exam::issue(args, organism, *seed, set, out, apart.as_deref(), *json)
+                }
+                _ => bail!("exam: no folder; hint: --out DIR, or --submit FILE --specimen DIR"),
+            }
+        }
+        Command::Export { specimen, form, from, site, out, json } => {
+            export::run(args, specimen, *form, from.as_deref(), site, out, *json)
+        }
         Command::Report { run, json } => run::report(run, *json),
         Command::Show { path, json } => show::run(path, *json),
         Command::Import { kind, path, rotated, organism, layout, set, out, json } => {

@@ -4,10 +4,116 @@ use crate::args::Args;
 use crate::output;
 use anyhow::{Context as _, Result, bail};
 use flyroom_decompose::Dictionary;
-use flyroom_explanation::Explanation;
+use flyroom_describe::EdgeScore;
+use flyroom_describe::mib::MibGraph;
+use flyroom_explanation::{Body, Explanation};
 use flyroom_organism::{Subject, Truth};
-use flyroom_validate::{Card, Observed, Trial, exam, parts};
+use flyroom_tensor::hash;
+use flyroom_validate::parts::PartsScore;
+use flyroom_validate::wiring::WiringScore;
+use flyroom_validate::{Card, Observed, Trial, exam, parts, wiring};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// What is put on trial.
+pub enum Claim {
+    /// Parts.
+    Dictionary(Box<Dictionary>),
+    /// An explanation, with the scores of all edges where it came as a ranking of them.
+    Explanation(Box<Explanation>, Vec<EdgeScore>),
+}
+
+/// The outcome: a card, or scores of parts; with the scores of the wiring where edges were ranked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Judged {
+    /// Of a circuit that came as a ranking.
+    Ranking {
+        /// Its card.
+        card: Box<Card>,
+        /// Its wiring.
+        wiring: Box<WiringScore>,
+    },
+    /// Of an explanation.
+    Card(Box<Card>),
+    /// Of a dictionary.
+    Parts {
+        /// Where it lies.
+        site: String,
+        /// Its match to the known features.
+        #[serde(flatten)]
+        score: Box<PartsScore>,
+    },
+}
+
+impl Claim {
+    /// Reads a folder of a dictionary, `explanation.json`, or a circuit in MIB's form.
+    pub fn read(path: &Path, subject: &Subject) -> Result<Self> {
+        if path.is_dir() {
+            return Ok(Self::Dictionary(Box::new(Dictionary::read(path)?)));
+        }
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let top: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        if ["cfg", "nodes", "edges"].iter().all(|key| top.get(key).is_some()) {
+            let named = |e: String| anyhow::anyhow!("{}: {e}", path.display());
+            let Some(config) = subject.network().architecture().transformer() else {
+                bail!("{}: a circuit, and this network has no edges", path.display());
+            };
+            let graph = MibGraph::parse(&text).map_err(named)?;
+            let d = graph.description("circuit", subject, config).map_err(named)?;
+            return Ok(Self::Explanation(Box::new(d.explanation), d.edges));
+        }
+        let e = Explanation::read(path)?;
+        e.check().with_context(|| path.display().to_string())?;
+        Ok(Self::Explanation(Box::new(e), vec![]))
+    }
+
+    /// The specimen that it is about, if it says.
+    pub fn specimen(&self) -> Option<&str> {
+        match self {
+            Self::Dictionary(_) => None,
+            Self::Explanation(e, _) => e.specimen.as_deref(),
+        }
+    }
+
+    /// The hash of what it says.
+    pub fn hash(&self) -> Result<String> {
+        Ok(match self {
+            Self::Explanation(e, _) => e.hash()?,
+            Self::Dictionary(d) => {
+                let named = [("W_enc", &d.w_enc), ("b_enc", &d.b_enc), ("W_dec", &d.w_dec), ("b_dec", &d.b_dec)];
+                hash::weights_hash(named.iter().map(|(n, t)| (*n, t.shape(), t.data()))).to_string()
+            }
+        })
+    }
+
+    /// Scores it against the truth.
+    pub fn judge(&self, subject: &Subject, truth: &Truth) -> Result<Judged> {
+        match self {
+            Self::Dictionary(d) => {
+                let features = truth.features_at(&d.site);
+                let score = parts::match_dictionary(d, &features, 0, 200, &subject.context)
+                    .with_context(|| format!("the dictionary at {}", d.site))?;
+                Ok(Judged::Parts { site: d.site.clone(), score: Box::new(score) })
+            }
+            Self::Explanation(e, edges) => {
+                let frozen = [e.hash()?];
+                let observed = exam::draw(subject, truth, &frozen, exam::Budget::default())?
+                    .into_iter()
+                    .map(|x| Observed::new(subject, x))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let card = Box::new(Trial::new(subject, truth, &observed, 0).hold(e)?);
+                let Body::Circuit { edges: kept, .. } = &e.body else { return Ok(Judged::Card(card)) };
+                if edges.is_empty() {
+                    return Ok(Judged::Card(card));
+                }
+                let known = truth.circuit.as_deref();
+                let wiring = Box::new(wiring::score(subject, edges, kept, known, 0)?);
+                Ok(Judged::Ranking { card, wiring })
+            }
+        }
+    }
+}
 
 pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result<bool> {
     let (specimen, task) = super::specimen(dir)?;
@@ -18,38 +124,9 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
     }
     let cx = args.context()?;
     let subject = Subject::new(&specimen, &task, &cx)?;
-    if explanation.is_dir() {
-        let dictionary = Dictionary::load(explanation)?;
-        let features = truth.features_at(&dictionary.site);
-        let score =
-            parts::match_dictionary(&dictionary, &features, 0, 200, &cx).with_context(|| {
-                format!("{} against {}", explanation.display(), truth_path.display())
-            })?;
-        if as_json {
-            output::json(&score)?;
-        } else {
-            output::data(&format!(
-                "{} latents against {} features at {}\n\
-                 MCC {:.3} (random dictionaries {:.3}, truth {:.3}), adjusted {:.3}, p {:.3}\n\
-                 F1 {:.3} (random {:.3})",
-                score.latents,
-                score.features,
-                dictionary.site,
-                score.found.mcc,
-                score.null.mcc.mean,
-                score.oracle.mcc,
-                score.adjusted_mcc,
-                score.p_value,
-                score.found.f1,
-                score.null.f1.mean,
-            ));
-        }
-        return Ok(true);
-    }
-    let e = Explanation::read(explanation)?;
-    e.check().with_context(|| explanation.display().to_string())?;
-    if let Some(id) = &e.specimen
-        && *id != specimen.id()
+    let claim = Claim::read(explanation, &subject)?;
+    if let Some(id) = claim.specimen()
+        && id != specimen.id()
     {
         output::say(
             args.quiet,
@@ -60,21 +137,71 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
             ),
         );
     }
-    let frozen = [e.hash()?];
-    let observed = exam::draw(&subject, &truth, &frozen, exam::Budget::default())?
-        .into_iter()
-        .map(|x| Observed::new(&subject, x))
-        .collect::<Result<Vec<_>, _>>()?;
-    let card = Trial::new(&subject, &truth, &observed, 0).hold(&e)?;
+    let judged = claim.judge(&subject, &truth).with_context(|| {
+        format!("{} against {}", explanation.display(), truth_path.display())
+    })?;
+    let card = match &judged {
+        Judged::Card(card) | Judged::Ranking { card, .. } => Some(card),
+        Judged::Parts { .. } => None,
+    };
     let path = explanation.with_file_name("card.json");
-    flyroom_network::write_whole(&path, serde_json::to_string_pretty(&card)?.as_bytes())?;
+    if let Some(card) = card {
+        flyroom_network::write_whole(&path, serde_json::to_string_pretty(card)?.as_bytes())?;
+    }
     if as_json {
-        output::json(&card)?;
+        output::json(&judged)?;
     } else {
-        output::data(&text(&card));
-        output::say(args.quiet, &format!("card written to {}", path.display()));
+        output::data(&words(&judged));
+        if card.is_some() {
+            output::say(args.quiet, &format!("card written to {}", path.display()));
+        }
     }
     Ok(true)
+}
+
+/// An outcome that was kept as JSON, for people.
+pub fn judged_text(value: &impl Serialize) -> Result<String> {
+    Ok(words(&serde_json::from_value(serde_json::to_value(value)?)?))
+}
+
+/// An outcome for people.
+fn words(judged: &Judged) -> String {
+    match judged {
+        Judged::Card(card) => text(card),
+        Judged::Ranking { card, wiring } => {
+            let mut out = text(card);
+            out.push_str(&format!(
+                "\nwiring: {} of {} edges kept, faithfulness {:.3} (random circuits {:.3}, whole \
+                 network 1), p {:.3}\n",
+                wiring.kept,
+                wiring.edges,
+                wiring.faithfulness.get("resample").copied().unwrap_or(f64::NAN),
+                wiring.null_faithfulness,
+                wiring.p_value,
+            ));
+            if let Some(t) = &wiring.truth {
+                out.push_str(&format!(
+                    "edge AUROC {:.3} (random rankings {:.3}, truth 1), precision {:.3}, recall {:.3}\n",
+                    t.auroc, t.null_auroc[0], t.precision, t.recall,
+                ));
+            }
+            out
+        }
+        Judged::Parts { site, score } => format!(
+            "{} latents against {} features at {site}\n\
+             MCC {:.3} (random dictionaries {:.3}, truth {:.3}), adjusted {:.3}, p {:.3}\n\
+             F1 {:.3} (random {:.3})",
+            score.latents,
+            score.features,
+            score.found.mcc,
+            score.null.mcc.mean,
+            score.oracle.mcc,
+            score.adjusted_mcc,
+            score.p_value,
+            score.found.f1,
+            score.null.f1.mean,
+        ),
+    }
 }
 
 /// A card for people.

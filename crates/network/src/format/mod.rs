@@ -14,6 +14,7 @@
 //! | `pt/` | PyTorch files: plain values, and tensors one by one | |
 //! | `raw.rs` | a tensor in its own element type, kept bit for bit | |
 //! | `source.rs` | pieces of a file, checked against its length | |
+//! | `transformer_lens.rs` | | a config and a state dict |
 //! | `zip.rs` | archives, below `pt/` and `npz.rs` | yes |
 //! | `whole.rs` | | files that appear whole or not at all |
 
@@ -23,10 +24,12 @@ pub mod pt;
 mod raw;
 mod safetensors;
 mod source;
+mod transformer_lens;
 mod whole;
 mod zip;
 
 pub use raw::{RawTensor, RawTensors};
 pub use safetensors::{SafetensorsFile, read_safetensors, write_safetensors};
 pub use source::Source;
+pub use transformer_lens::transformer_lens;
 pub use whole::write_whole;

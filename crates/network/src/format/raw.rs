@@ -29,6 +29,12 @@ impl RawTensor {
         }
     }
 
+    /// From whole numbers, row by row.
+    pub fn from_integers(shape: &[usize], values: impl IntoIterator<Item = i64>) -> Self {
+        let bytes = values.into_iter().flat_map(i64::to_le_bytes).collect();
+        Self { dtype: Dtype::I64, shape: shape.to_vec(), bytes }
+    }
+
     /// As f32 values, if it holds floats that f32 contains.
     pub fn to_tensor(&self) -> Option<Tensor> {
         let data = match self.dtype {
