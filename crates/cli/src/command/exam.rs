@@ -192,6 +192,9 @@ fn refused(first: &Value, as_json: bool) -> Result<bool> {
     } else {
         output::data(&validate::judged_text(first)?);
     }
-    output::say(false, "refused: a submission was scored before, and its card, above, is the one that counts");
+    output::say(
+        false,
+        "refused: a submission was scored before, and its card, above, is the one that counts",
+    );
     Ok(false)
 }

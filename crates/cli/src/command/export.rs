@@ -134,17 +134,17 @@ fn arrays(subject: &Subject, sites: &[String]) -> Result<BTreeMap<String, RawTen
     let mut all: BTreeMap<String, RawTensor> =
         weights.iter().map(|(n, t)| (n.clone(), RawTensor::from_tensor(t))).collect();
     for site in sites {
-        all.insert(site.clone(), RawTensor::from_tensor(subject.runner.clean(site)?));
+        all.insert(site.clone(), RawTensor::from_tensor(&*subject.runner.clean(site)?));
     }
     let clean = subject.task.inputs.pick(0..subject.task.clean);
     let inputs = match &clean {
-        Inputs::Tokens { pos, ids } => RawTensor::from_integers(
-            &[clean.len(), *pos],
-            ids.iter().map(|&id| i64::from(id)),
-        ),
-        Inputs::Vectors { width, values } => RawTensor::from_tensor(
-            &flyroom_tensor::Tensor::new(&[clean.len(), *width], values.clone())?,
-        ),
+        Inputs::Tokens { pos, ids } => {
+            RawTensor::from_integers(&[clean.len(), *pos], ids.iter().map(|&id| i64::from(id)))
+        }
+        Inputs::Vectors { width, values } => RawTensor::from_tensor(&flyroom_tensor::Tensor::new(
+            &[clean.len(), *width],
+            values.clone(),
+        )?),
     };
     all.insert("inputs".into(), inputs);
     Ok(all)

@@ -81,7 +81,12 @@ impl Claim {
         Ok(match self {
             Self::Explanation(e, _) => e.hash()?,
             Self::Dictionary(d) => {
-                let named = [("W_enc", &d.w_enc), ("b_enc", &d.b_enc), ("W_dec", &d.w_dec), ("b_dec", &d.b_dec)];
+                let named = [
+                    ("W_enc", &d.w_enc),
+                    ("b_enc", &d.b_enc),
+                    ("W_dec", &d.w_dec),
+                    ("b_dec", &d.b_dec),
+                ];
                 hash::weights_hash(named.iter().map(|(n, t)| (*n, t.shape(), t.data()))).to_string()
             }
         })
@@ -103,7 +108,9 @@ impl Claim {
                     .map(|x| Observed::new(subject, x))
                     .collect::<Result<Vec<_>, _>>()?;
                 let card = Box::new(Trial::new(subject, truth, &observed, 0).hold(e)?);
-                let Body::Circuit { edges: kept, .. } = &e.body else { return Ok(Judged::Card(card)) };
+                let Body::Circuit { edges: kept, .. } = &e.body else {
+                    return Ok(Judged::Card(card));
+                };
                 if edges.is_empty() {
                     return Ok(Judged::Card(card));
                 }
@@ -137,9 +144,9 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
             ),
         );
     }
-    let judged = claim.judge(&subject, &truth).with_context(|| {
-        format!("{} against {}", explanation.display(), truth_path.display())
-    })?;
+    let judged = claim
+        .judge(&subject, &truth)
+        .with_context(|| format!("{} against {}", explanation.display(), truth_path.display()))?;
     let card = match &judged {
         Judged::Card(card) | Judged::Ranking { card, .. } => Some(card),
         Judged::Parts { .. } => None,
