@@ -1,11 +1,11 @@
 """Does TransformerLens compute the logits of an exported specimen?
 
-    python benchmarks/exchange/transformer_lens.py FLYROOM WORK
+    python benchmarks/exchange/specimen_to_transformer_lens.py FLYROOM WORK
 
 FLYROOM is the binary, WORK an empty folder. Breeds an induction network, one with LayerNorm, and one
 that adds modulo a prime; exports each for TransformerLens (3.9.0 was used) and for numpy; loads the first
 and compares its logits on all inputs of the second with the logits that flyroom computed (1e-5 allowed,
-relative to the largest). Prints one line a specimen and fails where one is over.
+relative to the largest). Folders of further specimens may follow. Prints one line a specimen and fails where one is over.
 """
 
 import json
@@ -24,6 +24,7 @@ flyroom, work = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 work.mkdir(parents=True, exist_ok=True)
 SPECIMENS = {
     "induction": ["steps=300"],
+    "induction norm": ["steps=300", "norm=layer_norm"],
     "induction-1-layer": ["steps=50"],
     "modular-addition-mini": ["steps=200"],
     "induction-compiled": [],
@@ -56,14 +57,15 @@ def compare(name, folder):
 
 
 good = True
-for organism, settings in SPECIMENS.items():
+for label, settings in SPECIMENS.items():
+    organism = label.split()[0]
     known = {o["name"]: o for o in json.loads(run("list", "organisms", "--json"))}
     if organism not in known:
         print(f"{organism}: not in this version, left out")
         continue
     sets = [word for s in settings for word in ("--set", s)]
-    bred = json.loads(run("breed", organism, *sets, "--out", ".", "--json"))
-    good &= compare(organism, bred[0].get("path", f"{organism}-0"))
+    bred = json.loads(run("breed", organism, *sets, "--out", label.replace(" ", "-"), "--json"))
+    good &= compare(label.replace(" ", "-"), bred[0]["path"])
 for folder in sys.argv[3:]:
     good &= compare(Path(folder).name, Path(folder).resolve())
 sys.exit(0 if good else 1)

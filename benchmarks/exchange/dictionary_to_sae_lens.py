@@ -1,6 +1,6 @@
 """Does SAELens encode as flyroom does, with a dictionary that flyroom trained?
 
-    python benchmarks/exchange/sae_lens.py FLYROOM WORK
+    python benchmarks/exchange/dictionary_to_sae_lens.py FLYROOM WORK
 
 Breeds a specimen, trains a TopK dictionary on it, exports it for SAELens (6.54.12 was used) and
 the activations for numpy, and compares what SAELens encodes and reconstructs with the same formula in
