@@ -11,6 +11,7 @@
 //! | `transformer.rs`, `small.rs` | the forward passes, one line a site |
 //! | `site.rs`, `selector.rs`, `edge.rs`, `intervention.rs` | the language of places and interventions |
 //! | `network.rs` | weights in memory |
+//! | `tokenizer/` | text to tokens and back |
 //! | `format/` | weights on disk: readers and writers of files |
 //! | `pretrained/` | language models of others as networks |
 //! | `runner/`, `patch.rs`, `linear.rs` | execution, exact and to first order |
@@ -30,6 +31,7 @@ mod runner;
 mod selector;
 mod site;
 mod small;
+pub mod tokenizer;
 mod transformer;
 
 pub use config::{

@@ -8,4 +8,5 @@ mod oracle;
 mod patching;
 mod places;
 mod pretrained;
+mod tokenizers;
 mod torch;
