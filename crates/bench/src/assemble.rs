@@ -9,11 +9,12 @@ use crate::figures;
 use crate::foreign;
 use crate::key::{CellSpec, Key};
 use crate::plan::Plan;
-use crate::report::{Figure, ReportData};
+use crate::report::{FigureGroup, ReportData};
 use crate::run::{Cells, Made};
 use crate::schedule::{CellId, Outcome};
 use crate::store::Cell;
 use crate::work::{Bench, RESULTS};
+use flyroom_describe::Grid;
 use std::collections::BTreeMap;
 
 /// What came of a run.
@@ -119,30 +120,52 @@ pub(crate) fn assemble(
     Finished { report, bred, failures }
 }
 
-/// The figures of a run: curves of all seeds, the rest for the first seed of each organism.
-fn draw(layout: &Layout, outcomes: &[Outcome], bench: &Bench) -> Result<Vec<Figure>, Fault> {
+/// The figures of a run, organism by organism: curves of all seeds, the rest for the first.
+fn draw(layout: &Layout, outcomes: &[Outcome], bench: &Bench) -> Result<Vec<FigureGroup>, Fault> {
     let cell = |id: CellId| outcomes[id.index()].cell();
-    let specimens: Vec<(String, Cell)> = layout
-        .specimens
-        .iter()
-        .filter_map(|(name, id)| Some((name.clone(), cell(*id)?.clone())))
-        .collect();
-    let mut out = figures::curves(&specimens)?;
-    for m in layout.made.iter().filter(|m| m.seed == 0) {
-        let (Some(specimen), Some(result)) = (cell(m.specimen), cell(m.result)) else { continue };
-        if foreign::failure(result).is_some() {
-            continue;
-        }
-        let (organism, method) = (&m.labels.organism, &m.labels.method);
-        match m.wiring {
-            None => out.extend(figures::decoder(bench, organism, method, specimen, result)?),
-            Some(w) => {
-                out.extend(figures::spectrum(organism, m.seed, result)?);
-                if let Some(w) = cell(w) {
-                    out.extend(figures::circuit(organism, method, m.seed, result, w)?);
-                }
-            }
+    let mut organisms: Vec<&str> = vec![];
+    for (name, _) in &layout.specimens {
+        if !organisms.contains(&name.as_str()) {
+            organisms.push(name);
         }
     }
-    Ok(out)
+    let mut groups = vec![];
+    for organism in organisms {
+        let mut group = FigureGroup { heading: organism.to_owned(), ..FigureGroup::default() };
+        let of_organism = layout.specimens.iter().filter(|(name, _)| name == organism);
+        let ids: Vec<CellId> = of_organism.map(|(_, id)| *id).collect();
+        let bred: Vec<&Cell> = ids.iter().filter_map(|&id| cell(id)).collect();
+        group.figures.extend(figures::curves(organism, &bred)?);
+        let Some(&first) = ids.first() else { continue };
+        let mut seen: Vec<Grid> = vec![];
+        for m in layout.made.iter().filter(|m| m.specimen == first) {
+            let (Some(specimen), Some(result)) = (cell(m.specimen), cell(m.result)) else {
+                continue;
+            };
+            if foreign::failure(result).is_some() {
+                continue;
+            }
+            let method = &m.labels.method;
+            let Some(wiring) = m.wiring else {
+                group.figures.extend(figures::decoder(bench, organism, method, specimen, result)?);
+                group.folded.extend(figures::gram(organism, m.seed, method, result)?);
+                continue;
+            };
+            group.figures.extend(figures::spectrum(organism, m.seed, result)?);
+            if let Some(w) = cell(wiring) {
+                group.figures.extend(figures::circuit(organism, method, m.seed, result, w)?);
+            }
+            for grid in figures::grids_of(result)? {
+                let figure = figures::grid(&grid, method, organism, m.seed);
+                if grid.detail { &mut group.folded } else { &mut group.figures }.push(figure);
+                seen.push(grid);
+            }
+        }
+        if let Some(specimen) = cell(first) {
+            group.figures.extend(figures::patterns(bench, organism, specimen, &seen)?);
+        }
+        groups.push(group);
+    }
+    groups.retain(|g| !g.figures.is_empty() || !g.folded.is_empty());
+    Ok(groups)
 }

@@ -3,8 +3,9 @@
 use flyroom_bench::Board;
 use flyroom_bench::board::{CellResult, OracleKind, Source, Standing, Table, Tier};
 use flyroom_bench::report::{
-    BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure,
-    Heatmap, Level, LineChart, ReportData, Series, Vector,
+    AttentionPatterns, BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot,
+    EdgeMark, Figure, FigureGroup, Heatmap, Level, LineChart, PatternOfHead, ReportData, Series,
+    SignedBar, SignedBars, Vector,
 };
 
 /// A made-up run with every kind of row and figure; numbers are for looks and prove nothing.
@@ -182,6 +183,7 @@ fn sample() -> ReportData {
             rows: ["bos", "a", "b", "a", "c", "b"].map(String::from).to_vec(),
             columns: ["bos", "a", "b", "a", "c", "b"].map(String::from).to_vec(),
             values: (0..6).map(|i: i32| (0..6).map(|j: i32| (j <= i).then(|| if (i + j) % 2 == 0 { 0.7 } else { 0.1 })).collect()).collect(),
+            ..Heatmap::default()
         }),
         Figure::Heatmap(Heatmap {
             title: "Overlap of latents and features".into(),
@@ -191,6 +193,43 @@ fn sample() -> ReportData {
             rows: (0..5).map(|i| format!("f{i}")).collect(),
             columns: (0..8).map(|i| i.to_string()).collect(),
             values: (0..5).map(|i| (0..8).map(|j| Some(if i == j { 0.98 } else { 0.3 - 0.13 * f64::from((i * 3 + j * 5) % 7) })).collect()).collect(),
+            ..Heatmap::default()
+        }),
+        Figure::Heatmap(Heatmap {
+            title: "resid_pre, noising".into(),
+            caption: "What stays when one place is corrupted; outlined cells lie beyond the null.".into(),
+            x_label: "position".into(),
+            y_label: "layer".into(),
+            rows: (0..30).map(|i| i.to_string()).collect(),
+            columns: (0..18).map(|i| format!("{i}:·token")).collect(),
+            values: (0..30).map(|i| (0..18).map(|j| Some(if j == 17 { 1.0 - f64::from(i) / 30.0 } else { 1.0 })).collect()).collect(),
+            neutral: 1.0,
+            outlined: Some(0.3),
+            ..Heatmap::default()
+        }),
+        Figure::Heatmap(Heatmap {
+            title: "top token".into(),
+            caption: "The token that the lens puts first.".into(),
+            rows: (0..4).map(|i| i.to_string()).collect(),
+            columns: (0..12).map(|i| format!("{i}:·Mary")).collect(),
+            values: (0..4).map(|i| (0..12).map(|_| Some(f64::from(i) / 3.0)).collect()).collect(),
+            words: vec![vec!["·<Mary>".into(); 12]; 4],
+            ..Heatmap::default()
+        }),
+        Figure::SignedBars(SignedBars {
+            title: "components".into(),
+            caption: "Right of zero helps the answer.".into(),
+            x_label: "logits".into(),
+            bars: (0..40).map(|i| SignedBar { name: format!("a{i}.h3"), value: Some(f64::from(i - 17) / 9.0), null: Some(0.4) }).collect(),
+        }),
+        Figure::AttentionPatterns(AttentionPatterns {
+            title: "Attention".into(),
+            caption: "Rows look at columns.".into(),
+            tokens: (0..8).map(|i| format!("t{i}")).collect(),
+            heads: (0..5).map(|h| PatternOfHead {
+                name: format!("a0.h{h}"),
+                weights: (0..8).map(|q| (0..8).map(|k| if k == (q + h) / 2 { 0.9 } else { 0.01 }).collect()).collect(),
+            }).collect(),
         }),
     ];
     ReportData {
@@ -199,7 +238,7 @@ fn sample() -> ReportData {
             .into(),
         verdicts: board.verdicts(),
         board,
-        figures,
+        figures: vec![FigureGroup { heading: "tracr-hist".into(), figures, folded: vec![] }],
         provenance: vec![
             ("plan".into(), "b5bb9d8014a0".into()),
             ("engine".into(), "0.1.0".into()),
@@ -238,7 +277,7 @@ fn verdicts_stand_before_tables_and_tables_before_figures() {
         "<h2>Did it find the parts?",
         "<h2>Did it find the wiring?",
         "<h2>Does it predict",
-        "<h2>Figures",
+        "<h2>tracr-hist",
         "<h2>Provenance",
     ]
     .map(|text| page.find(text).unwrap_or_else(|| panic!("{text}")))
@@ -274,7 +313,7 @@ fn text_from_a_plan_cannot_become_markup() {
     data.board.rows[0].organism = evil.into();
     data.board.rows[0].reason = Some(evil.into());
     data.verdicts[0].text = evil.into();
-    if let Figure::LineChart(chart) = &mut data.figures[1] {
+    if let Figure::LineChart(chart) = &mut data.figures[0].figures[1] {
         chart.title = evil.into();
         chart.series[0].name = evil.into();
     }
@@ -313,6 +352,32 @@ fn figures_of_nothing_and_of_nonsense_are_drawn_without_nonsense() {
             values: vec![bad.map(Some).to_vec(); 3],
             ..Heatmap::default()
         }),
+        Figure::Heatmap(Heatmap {
+            rows: vec!["a".into(); 3],
+            columns: vec!["b".into(); 2],
+            values: vec![bad.map(Some).to_vec(); 3],
+            words: vec![vec!["w".into()]],
+            outlined: Some(f64::NAN),
+            neutral: f64::INFINITY,
+            ..Heatmap::default()
+        }),
+        Figure::SignedBars(SignedBars::default()),
+        Figure::SignedBars(SignedBars {
+            bars: bad
+                .iter()
+                .map(|&x| SignedBar { name: "n".into(), value: Some(x), null: Some(x) })
+                .collect(),
+            ..SignedBars::default()
+        }),
+        Figure::AttentionPatterns(AttentionPatterns::default()),
+        Figure::AttentionPatterns(AttentionPatterns {
+            tokens: vec!["a".into(); 3],
+            heads: vec![PatternOfHead {
+                name: "h".into(),
+                weights: vec![vec![f32::NAN, f32::INFINITY, -3.0, 7.0]; 9],
+            }],
+            ..AttentionPatterns::default()
+        }),
         Figure::CircuitGraph(CircuitGraph::default()),
         Figure::CircuitGraph(CircuitGraph {
             nodes: vec![CircuitNode { id: "a".into(), ..CircuitNode::default() }],
@@ -333,4 +398,32 @@ fn figures_of_nothing_and_of_nonsense_are_drawn_without_nonsense() {
         let drawn = svg.split("<title>").next().unwrap_or_default();
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{svg}");
     }
+}
+
+#[test]
+fn every_figure_has_a_table_of_its_own_with_numbers_in_full() {
+    let data = sample();
+    let tables = data.tables();
+    assert_eq!(tables.len(), data.figures[0].figures.len());
+    let names: std::collections::BTreeSet<&String> = tables.iter().map(|t| &t.0).collect();
+    assert_eq!(names.len(), tables.len());
+    for (name, text) in &tables {
+        assert!(name.ends_with(".csv") && !name.contains(['/', ' ', ':']), "{name}");
+        let fields = text.lines().next().unwrap_or_default().split(',').count();
+        assert!(fields >= 3 && text.lines().count() > 1, "{name}: {text}");
+    }
+    // 1 - 29 / 30, the last cell of the sweep.
+    let sweep = &tables.iter().find(|t| t.0.contains("noising")).unwrap().1;
+    assert!(sweep.contains(&(1.0f64 - 29.0 / 30.0).to_string()), "{sweep}");
+}
+
+#[test]
+fn what_is_folded_is_on_the_page_and_numbered_on() {
+    let mut data = sample();
+    let all = data.figures[0].figures.len();
+    data.figures[0].folded = data.figures[0].figures.split_off(all - 2);
+    let page = data.to_html();
+    assert!(page.contains("<summary>2 more figures</summary>"));
+    assert!(page.contains(&format!("Figure {all}.")));
+    assert_eq!(data.tables().len(), all);
 }

@@ -364,6 +364,7 @@ impl<'s, 'a> Sweeps<'s, 'a> {
             ),
             null,
             words: vec![],
+            detail: false,
         })
     }
 

@@ -265,6 +265,7 @@ impl Components {
             null_is: null_is.clone(),
             null: places.iter().map(|&i| null[i]).collect(),
             words: vec![],
+            detail: false,
         };
         let all: Vec<usize> = (0..self.names.len()).collect();
         let component = GridAxis { name: "component".into(), labels: self.names.clone() };

@@ -27,4 +27,5 @@ pub use fourier::Fourier;
 pub use grid::{Grid, GridAxis};
 pub use logit_lens::LogitLens;
 pub use method::{Describe, Description, EdgeScore, FrequencyLine};
+pub use prompts::token_text;
 pub use registry::{find, registry};

@@ -274,6 +274,7 @@ fn grids(
                 .into(),
             null: null.iter().map(|s| finite(of(s))).collect(),
             words: vec![],
+            detail: matches!(unit, "rank" | "logits"),
         };
     let rows = "Rows are the residual stream before each layer, the last one the network itself:";
     let mut all = vec![
@@ -314,6 +315,7 @@ fn grids(
         null_is: "what the lens gives to the top token of an unrelated prompt".into(),
         null: top.iter().map(|t| finite(t.null)).collect(),
         words: top.iter().map(|t| prompts.text(t.token)).collect(),
+        detail: false,
     });
     all
 }

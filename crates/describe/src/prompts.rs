@@ -172,7 +172,7 @@ fn winner(row: &[f32], columns: usize) -> usize {
 }
 
 /// A token for people: its text with a dot for each space, or its id.
-fn token_text(task: &Task, token: usize) -> String {
+pub fn token_text(task: &Task, token: usize) -> String {
     match task.vocabulary.get(token) {
         Some(Value::Token(t)) => t
             .chars()

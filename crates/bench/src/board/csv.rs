@@ -47,12 +47,12 @@ fn fields(row: &Row) -> Vec<String> {
 }
 
 /// The shortest text that reads back as the same bits.
-fn exact(value: Option<f64>) -> String {
+pub(crate) fn exact(value: Option<f64>) -> String {
     value.map(|v| v.to_string()).unwrap_or_default()
 }
 
 /// RFC 4180, and a field that a spreadsheet would run as a formula becomes text.
-fn quote(field: &str) -> String {
+pub(crate) fn quote(field: &str) -> String {
     let is_number =
         field.parse::<f64>().is_ok() || field.split(';').all(|f| f.parse::<f64>().is_ok());
     let formula = field.starts_with(['=', '+', '-', '@']) && !is_number && field != "-";

@@ -62,6 +62,8 @@ pub use result::{Absent, CellResult, NullTheory, OracleKind, Role, Source, Stand
 pub use row::{Row, SeedScore, Status};
 pub use verdict::{Grade, Verdict};
 
+pub(crate) use csv::{exact, quote};
+
 use crate::canonical::{self, CanonicalError};
 
 /// Two scores nearer than this are equal: scores come from f32 networks.

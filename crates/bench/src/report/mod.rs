@@ -9,19 +9,23 @@
 //! caption that says how to read it.
 //!
 //! ```
-//! use flyroom_bench::report::{Figure, LineChart, ReportData, Series};
+//! use flyroom_bench::report::{Figure, FigureGroup, LineChart, ReportData, Series};
 //! use flyroom_bench::Board;
 //! let data = ReportData {
 //!     title: "first-look".into(),
 //!     plan: "name = \"first-look\"".into(),
 //!     board: Board::from_results(Vec::new()),
 //!     verdicts: Vec::new(),
-//!     figures: vec![Figure::LineChart(LineChart {
-//!         title: "Learning".into(),
-//!         caption: "Lower is better.".into(),
-//!         series: vec![Series { name: "seed 0".into(), points: vec![[0.0, 1.0], [10.0, 0.1]], dashed: false }],
-//!         ..LineChart::default()
-//!     })],
+//!     figures: vec![FigureGroup {
+//!         heading: "induction".into(),
+//!         figures: vec![Figure::LineChart(LineChart {
+//!             title: "Learning".into(),
+//!             caption: "Lower is better.".into(),
+//!             series: vec![Series { name: "seed 0".into(), points: vec![[0.0, 1.0], [10.0, 0.1]], dashed: false }],
+//!             ..LineChart::default()
+//!         })],
+//!         folded: vec![],
+//!     }],
 //!     provenance: vec![("engine".into(), "0.1.0".into())],
 //! };
 //! let page = data.to_html();
@@ -38,8 +42,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 pub use figure::{
-    BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure,
-    Heatmap, Level, LineChart, Series, Vector,
+    AttentionPatterns, BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot,
+    EdgeMark, Figure, FigureGroup, Heatmap, Level, LineChart, PatternOfHead, Series, SignedBar,
+    SignedBars, Vector,
 };
 
 use crate::board::{Board, Role, Table, Verdict};
@@ -59,7 +64,7 @@ pub struct ReportData {
     /// The verdicts, in the order in which they are printed.
     pub verdicts: Vec<Verdict>,
     /// The figures, in the order in which they are printed.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<FigureGroup>,
     /// What made the run: name and value, in order. No dates and no machine: the page is citable.
     pub provenance: Vec<(String, String)>,
 }
@@ -85,13 +90,7 @@ impl ReportData {
             page.push_str(&table::section(&self.board, table));
         }
         page.push_str(&table::legend(&self.board));
-        if !self.figures.is_empty() {
-            page.push_str("<section>\n<h2>Figures</h2>\n<div class=\"figures\">\n");
-            for (n, figure) in self.figures.iter().enumerate() {
-                page.push_str(&figure.to_html(n + 1));
-            }
-            page.push_str("</div>\n</section>\n");
-        }
+        page.push_str(&self.figure_sections());
         page.push_str(&self.colophon());
         page.push_str("</main>\n</body>\n</html>\n");
         page
@@ -175,6 +174,42 @@ impl ReportData {
         text
     }
 
+    fn figure_sections(&self) -> String {
+        let mut text = String::new();
+        let mut number = 0;
+        for group in &self.figures {
+            let _ = write!(text, "<section>\n<h2>{}</h2>\n", escape(&group.heading));
+            let mut draw = |figures: &[Figure]| {
+                let mut drawn = String::from("<div class=\"figures\">\n");
+                for figure in figures {
+                    number += 1;
+                    drawn.push_str(&figure.to_html(number));
+                }
+                drawn + "</div>\n"
+            };
+            text.push_str(&draw(&group.figures));
+            if !group.folded.is_empty() {
+                let count = group.folded.len();
+                let _ = write!(
+                    text,
+                    "<details>\n<summary>{count} more figure{}</summary>\n{}</details>\n",
+                    if count == 1 { "" } else { "s" },
+                    draw(&group.folded)
+                );
+            }
+            text.push_str("</section>\n");
+        }
+        text
+    }
+
+    /// The tables behind the figures: (file name, comma-separated values), in the order of the page.
+    pub fn tables(&self) -> Vec<(String, String)> {
+        let all = self.figures.iter().flat_map(|g| g.figures.iter().chain(&g.folded));
+        all.enumerate()
+            .map(|(i, figure)| (format!("{:02}-{}.csv", i + 1, slug(figure.title())), figure.csv()))
+            .collect()
+    }
+
     fn colophon(&self) -> String {
         let mut text = String::from("<section class=\"colophon\">\n<h2>Provenance</h2>\n");
         if !self.provenance.is_empty() {
@@ -191,4 +226,18 @@ impl ReportData {
         );
         text
     }
+}
+
+/// A title as a file name: small letters, digits and hyphens.
+fn slug(title: &str) -> String {
+    let mut out = String::new();
+    for c in title.chars() {
+        if c.is_ascii_alphanumeric() {
+            out.push(c.to_ascii_lowercase());
+        } else if !out.ends_with('-') && !out.is_empty() {
+            out.push('-');
+        }
+    }
+    out.truncate(60);
+    out.trim_end_matches('-').to_owned()
 }

@@ -1,10 +1,10 @@
 //! The three tables of the page, each score as a bar between its null and its oracle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::svg::{at, escape};
-use crate::board::{Board, Row, Status, Table, Tier, number};
+use crate::board::{Board, Row, SeedScore, Status, Table, Tier, number};
 
 /// The bar's size in pixels, and what part of the way from null (0) to oracle (1) it shows.
 const BAR: [f64; 2] = [190.0, 26.0];
@@ -67,6 +67,7 @@ fn line(row: &Row, first: bool) -> String {
     let words = [
         row.reason.as_deref().map(str::to_owned),
         row.blame.as_deref().map(|b| format!("blame: {b}")),
+        worst_family(row).map(|f| format!("weakest on {f}")),
     ];
     let words: Vec<String> = words.into_iter().flatten().map(|w| escape(&w)).collect();
     let words = if words.is_empty() {
@@ -79,10 +80,11 @@ fn line(row: &Row, first: bool) -> String {
         Status::Invalid | Status::BelowNull | Status::Uncontrolled => "bad",
         _ => "plain",
     };
+    let size = bits(row).map(|b| format!("<small>{b}</small>")).unwrap_or_default();
     let oracle_kind =
         row.oracle.map(|_| format!(" title=\"{}\"", row.oracle_kind.name())).unwrap_or_default();
     format!(
-        "<tr{}><td class=\"id\"><code>{}</code></td><th scope=\"row\">{organism}</th><td>{}{tier}</td><td class=\"bar\">{}</td><td class=\"n\">{}{}</td>\
+        "<tr{}><td class=\"id\"><code>{}</code></td><th scope=\"row\">{organism}</th><td class=\"method\">{}{tier}{size}</td><td class=\"bar\">{}</td><td class=\"n\">{}{}</td>\
          <td class=\"n\">{}</td><td class=\"n\"{oracle_kind}>{}</td><td class=\"n\">{}</td>\
          <td class=\"status {class}\" title=\"{}\">{rank}{}{words}</td></tr>\n",
         if first { " class=\"first\"" } else { "" },
@@ -97,6 +99,29 @@ fn line(row: &Row, first: bool) -> String {
         row.status.meaning(),
         row.status.name(),
     )
+}
+
+/// Code length of an explanation, mean over seeds.
+fn bits(row: &Row) -> Option<String> {
+    let number = |s: &SeedScore, name: &str| s.details.get("bits")?.get(name)?.as_f64();
+    let mean = |name: &str| {
+        let all: Vec<f64> = row.seeds.iter().filter_map(|s| number(s, name)).collect();
+        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+    };
+    let once = mean("once")?;
+    let rate = mean("per_token").filter(|r| *r > 0.0);
+    Some(format!("{once:.0} bits{}", rate.map(|r| format!(", {r:.1} a token")).unwrap_or_default()))
+}
+
+/// The family of questions that most seeds were weakest on.
+fn worst_family(row: &Row) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for s in &row.seeds {
+        if let Some(family) = s.details.get("worst_family").and_then(|f| f.as_str()) {
+            *counts.entry(family).or_default() += 1;
+        }
+    }
+    counts.into_iter().max_by_key(|c| c.1).map(|c| c.0.to_owned())
 }
 
 /// The bar: null and oracle are where every row has them, so rows compare at a glance.
@@ -147,6 +172,15 @@ fn bar(row: &Row) -> String {
             at(height - 4.0)
         );
     }
+    if let (Some([low, high]), Some(null), Some(oracle)) = (row.interval, row.null, row.oracle) {
+        let share = |score: f64| (score - null) / (oracle - null);
+        let _ = write!(
+            text,
+            "<line class=\"arm\" x1=\"{}\" x2=\"{}\" y1=\"{middle}\" y2=\"{middle}\"/>",
+            at(place(share(low))),
+            at(place(share(high)))
+        );
+    }
     for (seed, share) in seeds.iter().enumerate() {
         // A little apart, so that equal seeds are seen to be several.
         let shift = if seeds.len() > 1 { (seed % 3) as f64 * 2.0 - 2.0 } else { 0.0 };
@@ -172,7 +206,9 @@ pub(super) fn legend(board: &Board) -> String {
     let mut text = String::from(
         "<section class=\"legend\">\n<h2>How to read the tables</h2>\n<p>A bar starts at the score of the row's null \
          (left tick) and ends at the mean over seeds; the right tick is the oracle. Each dot is one specimen; a hollow \
-         dot lies beyond the edge. ± is the longer arm of the 95 % interval over seeds. Ranks compare methods on one \
+         dot lies beyond the edge. The thin line, and ±, its longer arm, are the 95 % interval over seeds: Student's t below \
+         8 seeds, BCa bootstrap from 8. Bits are the length of an explanation in a code that names its parts, their wiring \
+         and the weights that it calls; <i>weakest on</i> names the family of interventions that it predicts worst. Ranks compare methods on one \
          organism by one metric within one tier of access; the three tables are never added up.</p>\n<dl>\n",
     );
     for status in statuses {

@@ -109,6 +109,15 @@ pub fn write(root: &Path, report: &ReportData) -> Result<()> {
     put("board.json", &report.board.to_json()?)?;
     put("board.csv", &report.board.to_csv())?;
     put("report.json", &serde_json::to_string(report)?)?;
+    let tables = root.join("tables");
+    // Tables of figures that are no more would be taken for tables of this page.
+    if tables.exists() {
+        std::fs::remove_dir_all(&tables).with_context(|| tables.display().to_string())?;
+    }
+    std::fs::create_dir_all(&tables).with_context(|| tables.display().to_string())?;
+    for (name, text) in report.tables() {
+        flyroom_network::write_whole(&tables.join(name), text.as_bytes())?;
+    }
     Ok(put("report.html", &report.to_html())?)
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Axis, COLOURS, Frame, at, escape, label};
+use super::{Axis, COLOURS, Frame, at, csv_row, escape, label};
 
 /// One value for each name of the chart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -117,5 +117,17 @@ impl BarChart {
             }));
         }
         super::legend(&items)
+    }
+
+    pub(super) fn csv(&self) -> String {
+        let header = ["name", "series", "value", "highlighted"];
+        let mut text = csv_row(&header.map(str::to_owned));
+        for s in &self.series {
+            for (i, (name, value)) in self.names.iter().zip(&s.values).enumerate() {
+                let marked = self.highlighted.contains(&i).to_string();
+                text.push_str(&csv_row(&[name.clone(), s.name.clone(), value.to_string(), marked]));
+            }
+        }
+        text
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{at, clip, escape, label};
+use super::{at, clip, csv_row, escape, label};
 
 /// What became of an edge when a found circuit was compared with the true one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,6 +152,15 @@ impl CircuitGraph {
             )
         };
         super::legend(&marks.iter().rev().map(item).collect::<Vec<_>>())
+    }
+
+    pub(super) fn csv(&self) -> String {
+        let mut text = csv_row(&["from", "to", "weight", "mark"].map(str::to_owned));
+        for e in &self.edges {
+            let mark = e.mark.name().to_owned();
+            text.push_str(&csv_row(&[e.from.clone(), e.to.clone(), e.weight.to_string(), mark]));
+        }
+        text
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{at, escape};
+use super::{at, csv_row, escape};
 
 /// A point of the plane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,18 @@ impl DecoderPlot {
             ));
         }
         (SIZE, text)
+    }
+
+    pub(super) fn csv(&self) -> String {
+        let mut text = csv_row(&["kind", "name", "x", "y"].map(str::to_owned));
+        for (kind, all) in [("true", &self.truth), ("learned", &self.learned)] {
+            for v in all {
+                let place = [v.x.to_string(), v.y.to_string()];
+                let [x, y] = place;
+                text.push_str(&csv_row(&[kind.to_owned(), v.name.clone(), x, y]));
+            }
+        }
+        text
     }
 }
 

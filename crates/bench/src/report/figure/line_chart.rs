@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Axis, COLOURS, Frame, at, escape};
+use super::{Axis, COLOURS, Frame, at, csv_row, escape};
 
 /// One line of a chart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -104,5 +104,18 @@ impl LineChart {
             )
         };
         super::legend(&self.series.iter().enumerate().map(item).collect::<Vec<_>>())
+    }
+
+    pub(super) fn csv(&self) -> String {
+        let mut text = csv_row(&["series", "x", "y"].map(str::to_owned));
+        for s in &self.series {
+            for [x, y] in &s.points {
+                text.push_str(&csv_row(&[s.name.clone(), x.to_string(), y.to_string()]));
+            }
+        }
+        for l in &self.levels {
+            text.push_str(&csv_row(&[l.name.clone(), String::new(), l.y.to_string()]));
+        }
+        text
     }
 }

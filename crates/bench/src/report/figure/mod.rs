@@ -3,21 +3,26 @@
 //! A figure is data and not a picture, so that it is kept in a cell as JSON, compared in a test,
 //! and drawn again when the page changes. Each has a title and a caption that says how to read it.
 
+mod attention_patterns;
 mod bar_chart;
 mod circuit_graph;
 mod decoder_plot;
 mod heatmap;
 mod line_chart;
+mod signed_bars;
 
 use serde::{Deserialize, Serialize};
 
+pub use attention_patterns::{AttentionPatterns, PatternOfHead};
 pub use bar_chart::{BarChart, BarSeries};
 pub use circuit_graph::{CircuitEdge, CircuitGraph, CircuitNode, EdgeMark};
 pub use decoder_plot::{DecoderPlot, Vector};
 pub use heatmap::Heatmap;
 pub use line_chart::{Level, LineChart, Series};
+pub use signed_bars::{SignedBar, SignedBars};
 
 use super::svg::{Axis, at, clip, escape, label};
+use crate::board::{exact, quote};
 
 /// Series beyond this many repeat their colours.
 const COLOURS: usize = 6;
@@ -36,7 +41,26 @@ pub enum Figure {
     Heatmap(Heatmap),
     /// A value for each of a list.
     BarChart(BarChart),
+    /// Contributions to either side of zero.
+    SignedBars(SignedBars),
+    /// What heads attend to.
+    AttentionPatterns(AttentionPatterns),
 }
+
+/// Figures of one subject.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FigureGroup {
+    /// Of what.
+    pub heading: String,
+    /// Shown.
+    pub figures: Vec<Figure>,
+    /// Shown when they are asked for.
+    #[serde(default)]
+    pub folded: Vec<Figure>,
+}
+
+/// A figure wider than this gets a row of the page to itself.
+const WIDE: f64 = 640.0;
 
 impl Figure {
     /// The title.
@@ -47,6 +71,8 @@ impl Figure {
             Self::DecoderPlot(f) => &f.title,
             Self::Heatmap(f) => &f.title,
             Self::BarChart(f) => &f.title,
+            Self::SignedBars(f) => &f.title,
+            Self::AttentionPatterns(f) => &f.title,
         }
     }
 
@@ -58,18 +84,39 @@ impl Figure {
             Self::DecoderPlot(f) => &f.caption,
             Self::Heatmap(f) => &f.caption,
             Self::BarChart(f) => &f.caption,
+            Self::SignedBars(f) => &f.caption,
+            Self::AttentionPatterns(f) => &f.caption,
         }
     }
 
-    /// The drawing; its colours are classes of the page's style sheet.
-    pub fn svg(&self) -> String {
-        let ([width, height], body) = match self {
+    /// What is drawn, every number in full, as comma-separated values (RFC 4180).
+    pub fn csv(&self) -> String {
+        match self {
+            Self::LineChart(f) => f.csv(),
+            Self::CircuitGraph(f) => f.csv(),
+            Self::DecoderPlot(f) => f.csv(),
+            Self::Heatmap(f) => f.csv(),
+            Self::BarChart(f) => f.csv(),
+            Self::SignedBars(f) => f.csv(),
+            Self::AttentionPatterns(f) => f.csv(),
+        }
+    }
+
+    fn drawing(&self) -> ([f64; 2], String) {
+        match self {
             Self::LineChart(f) => f.draw(),
             Self::CircuitGraph(f) => f.draw(),
             Self::DecoderPlot(f) => f.draw(),
             Self::Heatmap(f) => f.draw(),
             Self::BarChart(f) => f.draw(),
-        };
+            Self::SignedBars(f) => f.draw(),
+            Self::AttentionPatterns(f) => f.draw(),
+        }
+    }
+
+    /// The drawing; its colours are classes of the page's style sheet.
+    pub fn svg(&self) -> String {
+        let ([width, height], body) = self.drawing();
         // A small drawing is not blown up; a wide one scrolls in its box rather than shrink its letters.
         let least =
             if width > 500.0 { format!("min-width:{}px;", at(width * 0.9)) } else { String::new() };
@@ -88,10 +135,13 @@ impl Figure {
             Self::BarChart(f) => f.legend(),
             Self::CircuitGraph(f) => f.legend(),
             Self::DecoderPlot(_) => decoder_plot::legend(),
-            Self::Heatmap(_) => String::new(),
+            Self::Heatmap(f) => f.legend(),
+            Self::SignedBars(f) => f.legend(),
+            Self::AttentionPatterns(_) => String::new(),
         };
+        let wide = if self.drawing().0[0] > WIDE { " class=\"wide\"" } else { "" };
         format!(
-            "<figure>\n<h3>{}</h3>\n{legend}<div class=\"scroll\">{}</div>\n<figcaption><b>Figure {number}.</b> {}</figcaption>\n</figure>\n",
+            "<figure{wide}>\n<h3>{}</h3>\n{legend}<div class=\"scroll\">{}</div>\n<figcaption><b>Figure {number}.</b> {}</figcaption>\n</figure>\n",
             escape(self.title()),
             self.svg(),
             escape(self.caption())
@@ -175,4 +225,10 @@ impl Frame {
         ));
         text
     }
+}
+
+/// A line of comma-separated values.
+fn csv_row(fields: &[String]) -> String {
+    let fields: Vec<String> = fields.iter().map(|f| quote(f)).collect();
+    fields.join(",") + "\r\n"
 }

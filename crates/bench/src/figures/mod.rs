@@ -1,16 +1,23 @@
 //! The figures of a report, drawn from the cells of a run: learning curves, learned directions
-//! against true ones, circuits against the truth, Fourier spectra. One specimen of each organism is
-//! drawn, the first seed; curves show all.
+//! against true ones and against each other, circuits against the truth, Fourier spectra, what
+//! lenses and patches saw, attention. One specimen of each organism is drawn, the first seed; curves
+//! show all.
+
+mod grids;
+mod patterns;
+
+pub use grids::figure as grid;
+pub use patterns::patterns;
 
 use crate::Fault;
 use crate::report::{
     BarChart, BarSeries, CircuitEdge, CircuitGraph, CircuitNode, DecoderPlot, EdgeMark, Figure,
-    LineChart, Series, Vector,
+    Heatmap, LineChart, Series, Vector,
 };
 use crate::store::Cell;
 use crate::work::{Bench, not_applicable};
 use flyroom_decompose::Dictionary;
-use flyroom_describe::{Description, FrequencyLine};
+use flyroom_describe::{Description, FrequencyLine, Grid};
 use flyroom_explanation::Body;
 use flyroom_network::{Receiver, Sender};
 use flyroom_organism::Specimen;
@@ -18,10 +25,10 @@ use flyroom_organism::train::CurvePoint;
 use flyroom_validate::wiring::EdgeTruthScore;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Learning curves: one chart for each organism and quantity, one line for each seed.
-pub fn curves(specimens: &[(String, Cell)]) -> Result<Vec<Figure>, Fault> {
-    let mut charts: BTreeMap<(String, String), Vec<Series>> = BTreeMap::new();
-    for (organism, cell) in specimens {
+/// Learning curves of an organism: one chart for each quantity, one line for each seed.
+pub fn curves(organism: &str, specimens: &[&Cell]) -> Result<Vec<Figure>, Fault> {
+    let mut charts: BTreeMap<String, Vec<Series>> = BTreeMap::new();
+    for cell in specimens {
         let bytes = cell.read("curve.jsonl")?;
         let points: Vec<CurvePoint> = String::from_utf8_lossy(&bytes)
             .lines()
@@ -38,12 +45,12 @@ pub fn curves(specimens: &[(String, Cell)]) -> Result<Vec<Figure>, Fault> {
                     .collect(),
                 dashed: false,
             };
-            charts.entry((organism.clone(), name.clone())).or_default().push(series);
+            charts.entry(name.clone()).or_default().push(series);
         }
     }
     Ok(charts
         .into_iter()
-        .map(|((organism, name), series)| {
+        .map(|(name, series)| {
             let loss = name == "loss";
             Figure::LineChart(LineChart {
                 title: format!("{organism}: {name} while it learns"),
@@ -97,6 +104,50 @@ pub fn decoder(
             .map(|f| vector(&f.direction, f.name.clone()))
             .collect(),
         learned: dictionary.directions().iter().map(|d| vector(d, String::new())).collect(),
+    })))
+}
+
+/// Latents of which a Gram matrix is drawn.
+const LATENTS: usize = 40;
+
+/// Cosines of the decoder's directions with each other, where they are few enough to be seen.
+pub fn gram(
+    organism: &str,
+    seed: u64,
+    method: &str,
+    decomposition: &Cell,
+) -> Result<Option<Figure>, Fault> {
+    if not_applicable(decomposition).is_some() {
+        return Ok(None);
+    }
+    let dictionary = Dictionary::load(&decomposition.path(""))?;
+    let directions = dictionary.directions();
+    let n = directions.len();
+    if !(2..=LATENTS).contains(&n) || dictionary.d_in() < 2 {
+        return Ok(None);
+    }
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let cosine = |a: &[f32], b: &[f32]| {
+        let norm = (dot(a, a) * dot(b, b)).sqrt();
+        (norm > 0.0).then(|| dot(a, b) / norm)
+    };
+    let names: Vec<String> = (0..n).map(|i| i.to_string()).collect();
+    Ok(Some(Figure::Heatmap(Heatmap {
+        title: format!("Decoder Gram matrix: {method} on {organism} / {seed}"),
+        caption: "Cosine of each latent's decoder direction with each other's: the diagonal is 1, \
+                  and every further coloured cell is a pair of latents that share a direction."
+            .into(),
+        x_label: "latent".into(),
+        y_label: "latent".into(),
+        rows: names.clone(),
+        columns: names,
+        values: directions
+            .iter()
+            .map(|a| directions.iter().map(|b| cosine(a, b)).collect())
+            .collect(),
+        ..Heatmap::default()
     })))
 }
 
@@ -227,4 +278,14 @@ pub fn spectrum(organism: &str, seed: u64, explanation: &Cell) -> Result<Option<
         highlighted: (0..lines.len()).filter(|&i| named(lines[i])).collect(),
         highlight: "named".into(),
     })))
+}
+
+/// What a method read from a specimen; nothing where it had nothing to say.
+pub fn grids_of(explanation: &Cell) -> Result<Vec<Grid>, Fault> {
+    if not_applicable(explanation).is_some() {
+        return Ok(vec![]);
+    }
+    let d: Description = explanation.read_json("description.json")?;
+    d.grids.iter().try_for_each(Grid::check).map_err(Fault::from)?;
+    Ok(d.grids)
 }
