@@ -172,10 +172,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show a specimen, dictionary, explanation, card or run for people.
+    /// Show a specimen, dictionary, explanation, card or run for people; ask a language model.
     Show {
-        /// File or folder.
+        /// File or folder; with --prompt a specimen, a Hugging Face folder or a GGUF file.
         path: PathBuf,
+        #[command(flatten)]
+        ask: Ask,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -198,6 +200,8 @@ pub enum Command {
         /// Set a parameter of that organism.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+        #[command(flatten)]
+        asked: Asked,
         /// Folder for the specimens.
         #[arg(long, default_value = "specimens")]
         out: PathBuf,
@@ -205,6 +209,40 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What a language model says next.
+#[derive(Debug, clap::Args)]
+pub struct Ask {
+    /// Show what a language model says behind this text.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Go on with the likeliest token so many times.
+    #[arg(long, value_name = "N", requires = "prompt")]
+    pub generate: Option<usize>,
+    /// So many of the likeliest next tokens.
+    #[arg(long, value_name = "N", requires = "prompt", default_value_t = 10)]
+    pub top: usize,
+    /// Where its tokenizer lies, if not with the model.
+    #[arg(long, value_name = "PATH", requires = "prompt")]
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// The prompts on which an imported language model is judged.
+#[derive(Debug, clap::Args)]
+pub struct Asked {
+    /// A prompt for a language model; several have one length in tokens.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Vec<String>,
+    /// A file of prompts, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    /// A folder with templates and words of sentences that want an indirect object.
+    #[arg(long, value_name = "DIR")]
+    pub indirect_objects: Option<PathBuf>,
+    /// How many of these sentences [default: 16].
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
 }
 
 /// The three registries.

@@ -15,6 +15,7 @@ mod gauge;
 pub mod import;
 pub mod induction;
 mod induction_compiled;
+mod language_model;
 pub mod modadd_analytic;
 mod modular_addition;
 mod nulls;

@@ -24,7 +24,9 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::modular_addition::ModAdd113,
         &crate::import::Induction26,
         &crate::import::ClockPizza,
+        &crate::import::Routing12,
         &crate::import::Foreign,
+        &crate::language_model::LanguageModel,
         &crate::nulls::UNTRAINED,
         &crate::nulls::SHUFFLED_LABELS,
     ]

@@ -1,11 +1,12 @@
 //! `flyroom import`: networks from files.
 
 use super::breed;
-use crate::args::Args;
+use crate::args::{Args, Asked};
 use crate::names;
 use anyhow::{Result, bail};
+use flyroom_network::write_whole;
 use flyroom_organism::Specimen;
-use flyroom_organism::import::{Declared, Layout, Options, import};
+use flyroom_organism::import::{Declared, Layout, Options, PromptOptions, import};
 use std::path::Path;
 
 /// What the command line says about a file.
@@ -27,7 +28,20 @@ pub fn options(
         names::organism(name, &set)?;
     }
     let declared = Declared { layout, ..Declared::default() };
-    Ok(Options { declared, organism: organism.map(str::to_owned), set, rotated })
+    let organism = organism.map(str::to_owned);
+    Ok(Options { declared, organism, set, rotated, ..Options::default() })
+}
+
+/// What the command line asks a language model; empty lines of a file are no prompts.
+pub fn prompts(asked: &Asked) -> Result<PromptOptions> {
+    let mut texts = asked.prompt.clone();
+    if let Some(path) = &asked.prompts {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        texts.extend(text.lines().filter(|l| !l.trim().is_empty()).map(str::to_owned));
+    }
+    let (indirect_objects, count) = (asked.indirect_objects.clone(), asked.count);
+    Ok(PromptOptions { texts, indirect_objects, count })
 }
 
 pub fn run(
@@ -46,5 +60,14 @@ pub fn run(
     }
     truth.write(&specimen.truth_path(&dir))?;
     specimen.write(&dir)?;
+    // A folder's tokenizer goes along, so that the specimen can be asked in words.
+    for file in ["tokenizer.json", "vocab.json", "merges.txt", "tok512.bin", "tokenizer.bin"] {
+        let from = path.join(file);
+        if kind == "huggingface" && from.is_file() {
+            let bytes =
+                std::fs::read(&from).map_err(|e| anyhow::anyhow!("{}: {e}", from.display()))?;
+            write_whole(&dir.join(file), &bytes)?;
+        }
+    }
     breed::print(&[breed::summary(&specimen, &dir)], as_json)
 }

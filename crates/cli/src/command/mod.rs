@@ -7,6 +7,7 @@ mod exam;
 mod export;
 mod import;
 mod list;
+mod prompt;
 mod run;
 mod show;
 mod validate;
@@ -50,9 +51,14 @@ pub fn run(args: &Args) -> Result<bool> {
             export::run(args, specimen, *form, from.as_deref(), site, out, *json)
         }
         Command::Report { run, json } => run::report(run, *json),
-        Command::Show { path, json } => show::run(path, *json),
-        Command::Import { kind, path, rotated, organism, layout, set, out, json } => {
-            let options = import::options(*rotated, organism.as_deref(), layout.as_deref(), set)?;
+        Command::Show { path, ask, json } => match &ask.prompt {
+            Some(text) => prompt::run(args, path, text, ask, *json),
+            None => show::run(path, *json),
+        },
+        Command::Import { kind, path, rotated, organism, layout, set, asked, out, json } => {
+            let mut options =
+                import::options(*rotated, organism.as_deref(), layout.as_deref(), set)?;
+            options.prompts = import::prompts(asked)?;
             import::run(args, kind, path, &options, out, *json)
         }
     }

@@ -11,13 +11,17 @@
 //! | `transformer_lens.rs` | TransformerLens' names in both layouts |
 //! | `foreign.rs` | the organism of such a network: judged by another organism's task |
 //! | `tracr.rs` | Haiku names of Tracr's compiled networks |
-//! | `modadd113.rs`, `induction26.rs`, `clock_pizza.rs` | public trained networks |
+//! | `language_model.rs`, `prompts.rs` | Hugging Face folders and GGUF files, and what they are asked |
+//! | `modadd113.rs`, `induction26.rs`, `clock_pizza.rs`, `routing12.rs` | public trained networks |
 
 mod clock_pizza;
 mod file;
 mod foreign;
 mod induction26;
+mod language_model;
 mod modadd113;
+mod prompts;
+mod routing12;
 #[cfg(test)]
 mod tests;
 mod tracr;
@@ -26,6 +30,8 @@ mod transformer_lens;
 pub use clock_pizza::ClockPizza;
 pub use foreign::Foreign;
 pub use induction26::Induction26;
+pub use language_model::PromptOptions;
+pub use routing12::Routing12;
 #[cfg(test)]
 pub(crate) use tests::fixture;
 pub use transformer_lens::{Declared, Layout};
@@ -47,6 +53,8 @@ pub struct Options {
     pub set: Parameters,
     /// Seed of a random gauge, for compiled networks; aligned if absent.
     pub rotated: Option<u64>,
+    /// What a language model is asked, for `huggingface` and `gguf`.
+    pub prompts: PromptOptions,
 }
 
 /// A network from a file, with what is known of it.
@@ -100,6 +108,20 @@ pub const KINDS: &[Kind] = &[
         gauge: false,
     },
     Kind {
+        name: "huggingface",
+        path: "folder with config.json, model.safetensors and a tokenizer",
+        read: language_model::huggingface,
+        write: in_out,
+        gauge: false,
+    },
+    Kind {
+        name: "gguf",
+        path: "GGUF file of the Llama family",
+        read: language_model::gguf,
+        write: in_out,
+        gauge: false,
+    },
+    Kind {
         name: "modadd113",
         path: "safetensors of a network that adds modulo 113",
         read: modadd113::import,
@@ -111,6 +133,13 @@ pub const KINDS: &[Kind] = &[
         path: "safetensors of a 2-layer attention-only network",
         read: induction26::import,
         write: in_out,
+        gauge: false,
+    },
+    Kind {
+        name: "routing12",
+        path: "safetensors of a 2-layer network that answers the slot asked for",
+        read: routing12::import,
+        write: routing12::write,
         gauge: false,
     },
     Kind {
@@ -152,8 +181,16 @@ pub fn import(name: &str, path: &Path, options: &Options) -> Result<Imported, Er
             "this kind declares its architecture itself; hint: import transformer-lens takes declarations",
         );
     }
-    if !generic && (options.organism.is_some() || !options.set.is_empty()) {
+    // Of networks that bring their task, one leaves something to be said.
+    let settable = generic || (name == "routing12" && options.set.keys().all(|k| k == "heads"));
+    if !generic && (options.organism.is_some() || !(settable || options.set.is_empty())) {
         return unused("this kind brings its own task; hint: leave --organism and --set out");
+    }
+    let asked = options.prompts != PromptOptions::default();
+    if asked && !["huggingface", "gguf"].contains(&name) {
+        return unused(
+            "this kind brings its own inputs; hint: prompts are for huggingface and gguf",
+        );
     }
     (kind.read)(path, options)
 }
