@@ -19,6 +19,8 @@ pub struct Merged {
     pub taken: usize,
     /// Cells that both had, equal.
     pub equal: usize,
+    /// Cells of other people's programs that have another content there: the first answer counts.
+    pub second_answers: usize,
     /// Cells and truths with two contents, and how to go on.
     pub broken: Vec<String>,
     /// Cells that were left out because they are damaged, and how to go on.
@@ -82,6 +84,7 @@ impl Store {
             .and_then(|()| Cell::load(&folder, &cell.key, None))
             .and_then(|copy| self.publish(&folder, copy));
         match copied {
+            Ok(there) if there.files != cell.files => merged.second_answers += 1,
             Ok(_) => merged.taken += 1,
             Err(e @ StoreError::BitsBroken(_)) => merged.broken.push(e.to_string()),
             Err(e) => {

@@ -325,6 +325,19 @@ impl Store {
                     let _ = self.disk.remove_all(folder);
                     return Ok(there);
                 }
+                // A program of somebody else promises no bits: its first answer counts, and that
+                // there was another is said.
+                if there.is_foreign() {
+                    let _ = self.disk.remove_all(folder);
+                    let text = format!(
+                        "machine-dependent: {} {} was answered a second time with other content; \
+                         the first answer counts",
+                        there.spec.kind,
+                        key.short()
+                    );
+                    let _ = self.record(Event::Note { text });
+                    return Ok(there);
+                }
                 Err(self.bits_broken(folder, &there, &cell))
             }
             Err(e) => Err(StoreError::io("create", &place, e)),

@@ -11,6 +11,7 @@ use flyroom_network::format::npz::write_npz;
 use flyroom_network::format::transformer_lens;
 use flyroom_network::{Inputs, RawTensor, write_safetensors, write_whole};
 use flyroom_organism::Subject;
+use flyroom_tensor::Tensor;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -134,17 +135,22 @@ fn arrays(subject: &Subject, sites: &[String]) -> Result<BTreeMap<String, RawTen
     let mut all: BTreeMap<String, RawTensor> =
         weights.iter().map(|(n, t)| (n.clone(), RawTensor::from_tensor(t))).collect();
     for site in sites {
-        all.insert(site.clone(), RawTensor::from_tensor(&*subject.runner.clean(site)?));
+        // The set holds the corrupted partners behind the clean inputs.
+        let all_inputs = subject.runner.clean(site)?;
+        let rows = subject.task.clean.min(all_inputs.shape()[0]);
+        let shape: Vec<usize> =
+            std::iter::once(rows).chain(all_inputs.shape()[1..].iter().copied()).collect();
+        let values = all_inputs.data()[..shape.iter().product()].to_vec();
+        all.insert(site.clone(), RawTensor::from_tensor(&Tensor::new(&shape, values)?));
     }
     let clean = subject.task.inputs.pick(0..subject.task.clean);
     let inputs = match &clean {
         Inputs::Tokens { pos, ids } => {
             RawTensor::from_integers(&[clean.len(), *pos], ids.iter().map(|&id| i64::from(id)))
         }
-        Inputs::Vectors { width, values } => RawTensor::from_tensor(&flyroom_tensor::Tensor::new(
-            &[clean.len(), *width],
-            values.clone(),
-        )?),
+        Inputs::Vectors { width, values } => {
+            RawTensor::from_tensor(&Tensor::new(&[clean.len(), *width], values.clone())?)
+        }
     };
     all.insert("inputs".into(), inputs);
     Ok(all)
