@@ -11,6 +11,9 @@ use flyroom_explanation::Value;
 use flyroom_network::Inputs;
 use flyroom_organism::{Answers, Subject, Task};
 
+/// Letters of a prompt in a caption.
+const LETTERS: usize = 90;
+
 /// One pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
@@ -150,7 +153,7 @@ impl<'a> Prompts<'a> {
             let row = self.task.inputs.token_row(input);
             let texts: Vec<String> = row.iter().map(|&t| self.text(t as usize)).collect();
             let apart = if texts.iter().any(|t| t.contains('·')) { "" } else { " " };
-            texts.join(apart).replace('·', " ").trim().to_owned()
+            ending(texts.join(apart).replace('·', " ").trim())
         };
         format!(
             "clean '{}', answer '{}'; corrupted '{}', answer '{}'; read at position {}",
@@ -161,6 +164,15 @@ impl<'a> Prompts<'a> {
             first.read
         )
     }
+}
+
+/// A text, or the end of a long one: what is read lies behind it.
+fn ending(text: &str) -> String {
+    let letters = text.chars().count();
+    if letters <= LETTERS {
+        return text.to_owned();
+    }
+    std::iter::once('…').chain(text.chars().skip(letters + 1 - LETTERS)).collect()
 }
 
 /// The column of a vector that stands above all others of the first `columns`.

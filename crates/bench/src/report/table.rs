@@ -110,7 +110,24 @@ fn bits(row: &Row) -> Option<String> {
     };
     let once = mean("once")?;
     let rate = mean("per_token").filter(|r| *r > 0.0);
-    Some(format!("{once:.0} bits{}", rate.map(|r| format!(", {r:.1} a token")).unwrap_or_default()))
+    Some(format!(
+        "{} bits{}",
+        thousands(once),
+        rate.map(|r| format!(", {r:.1} a token")).unwrap_or_default()
+    ))
+}
+
+/// A whole number with a comma before every three digits.
+fn thousands(x: f64) -> String {
+    let digits = format!("{x:.0}");
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// The family of questions that most seeds were weakest on.

@@ -128,7 +128,9 @@ fn grid_text(grid: &Grid) -> String {
     let column_effect = |c: usize| (0..rows).map(|r| grid.effect(r, c)).fold(0.0, f64::max);
     let shown = (strongest(rows, SHOWN.0, row_effect), strongest(columns, SHOWN.1, column_effect));
     let unit = if grid.unit.is_empty() { String::new() } else { format!(" ({})", grid.unit) };
-    let mut out = format!("\n{}: {}{unit}\n", grid.name, grid.quantity);
+    let quantity =
+        if grid.quantity == grid.name { String::new() } else { format!(": {}", grid.quantity) };
+    let mut out = format!("\n{}{quantity}{unit}\n", grid.name);
     let label = |axis: usize, i: usize| grid.axes.get(axis).map_or("", |a| a.labels[i].as_str());
     let value = |r: usize, c: usize| match grid.words.get(r * columns + c) {
         Some(word) => word.clone(),
@@ -172,10 +174,14 @@ fn grid_text(grid: &Grid) -> String {
     out
 }
 
-/// Up to `most` of 0..n with the largest effect, ascending.
+/// Up to `most` of 0..n with the largest effect, ascending; of equal ones, to a hundredth of the
+/// largest, the last, because answers stand at the end.
 fn strongest(n: usize, most: usize, effect: impl Fn(usize) -> f64) -> Vec<usize> {
+    let largest = (0..n).map(&effect).fold(0.0, f64::max);
+    let rounded =
+        |i: usize| if largest > 0.0 { (effect(i) / largest * 100.0).round() } else { 0.0 };
     let mut all: Vec<usize> = (0..n).collect();
-    all.sort_by(|&a, &b| effect(b).total_cmp(&effect(a)).then(a.cmp(&b)));
+    all.sort_by(|&a, &b| rounded(b).total_cmp(&rounded(a)).then(b.cmp(&a)));
     all.truncate(most);
     all.sort_unstable();
     all

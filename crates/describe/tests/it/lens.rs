@@ -165,6 +165,23 @@ fn a_network_of_gpt_2_s_form_gives_transformer_lens_numbers() {
 }
 
 #[test]
+fn stories260k_gives_transformer_lens_numbers() {
+    let Ok(dir) = std::env::var("FLYROOM_FIXTURES") else {
+        eprintln!("SKIPPED: stories260k: FLYROOM_FIXTURES is not set");
+        assert_ne!(
+            std::env::var("CI").as_deref(),
+            Ok("true"),
+            "FLYROOM_FIXTURES must be set where CI=true"
+        );
+        return;
+    };
+    let case = &cases()[1];
+    assert_eq!(case.name, "stories260k");
+    let folder = std::path::Path::new(&dir).join("stories260k");
+    agrees(case, &flyroom_network::pretrained::from_huggingface(&folder).unwrap());
+}
+
+#[test]
 fn components_add_up_to_the_logit_difference_of_every_prompt() {
     let case = &cases()[0];
     let network = case.gpt2();
