@@ -10,6 +10,7 @@
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
 pub mod composition;
+mod cosines;
 mod error;
 mod gauge;
 pub mod import;

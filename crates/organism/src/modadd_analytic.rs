@@ -23,13 +23,13 @@
 //! assert!((logits[3] + 0.25).abs() < 1e-12);
 //! ```
 
+use crate::cosines::{Plane, with_cosines};
 use crate::organism::typed;
 use crate::train::Nursery;
 use crate::{
-    Answers, Bred, Distance, Entry, Error, ExamVariable, Organism, Parameters, Source, Standing,
-    Task, Truth,
+    Answers, Bred, Distance, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth,
 };
-use flyroom_explanation::{Body, Code, Cosines, Explanation, Part, Term};
+use flyroom_explanation::Term;
 use flyroom_network::{Activation, Architecture, Inputs, MlpConfig, Network, Runner, Selector};
 use flyroom_tensor::math::sin_cos_turns64;
 use flyroom_tensor::{Context, Stream, Tensor};
@@ -203,74 +203,40 @@ fn balance(m: usize) -> Option<(usize, usize)> {
 
 /// The truth: neurons of frequency f read, of each operand, one plane of `hook_input`, and nothing
 /// else is read. Within a plane no direction is distinguished (phases turn it), so planes are
-/// variables and there are no single features.
+/// variables and there are no single features. The program is [`Recipe::closed_form`].
 fn truth(recipe: &Recipe) -> Truth {
-    Truth {
-        source: Source::Compiled,
-        standing: Standing::Exact,
-        variables: planes(recipe),
-        explanation: (recipe.phases == Phases::Balanced).then(|| explanation(recipe)),
-        ..Truth::nothing()
-    }
+    let term = |(f, amplitude)| Term {
+        frequency: f as u32,
+        amplitude: amplitude as f32,
+        phase: 0.0,
+    };
+    let terms = (recipe.phases == Phases::Balanced)
+        .then(|| recipe.amplitudes().into_iter().map(term).collect());
+    let truth =
+        Truth { source: Source::Compiled, standing: Standing::Exact, ..Truth::nothing() };
+    with_cosines(recipe.modulus, &planes(recipe), terms, truth)
 }
 
-/// For each frequency the planes of both operands, with the p points that operands take there.
-fn planes(recipe: &Recipe) -> Vec<ExamVariable> {
+/// For each frequency the planes of both operands.
+fn planes(recipe: &Recipe) -> Vec<Plane> {
     let p = recipe.modulus;
     // One-hot inputs along unit vectors: |cos over 0..p|^2 = p / 2.
     let norm = (2.0 / p as f64).sqrt();
     let mut all = vec![];
-    for f in recipe.frequencies() {
-        let point = |x: usize| {
-            let (sin, cos) = sin_cos_turns64((f * x % p) as f64 / p as f64);
-            [(norm * cos) as f32, (norm * sin) as f32]
-        };
-        let points: Vec<[f32; 2]> = (0..p).map(point).collect();
+    for frequency in recipe.frequencies() {
         for (operand, first) in [("a", 0), ("b", p)] {
             let mut basis = vec![vec![0.0; 2 * p]; 2];
-            for (x, [cos, sin]) in points.iter().enumerate() {
-                basis[0][first + x] = *cos;
-                basis[1][first + x] = *sin;
+            for x in 0..p {
+                let (sin, cos) = sin_cos_turns64((frequency * x % p) as f64 / p as f64);
+                basis[0][first + x] = (norm * cos) as f32;
+                basis[1][first + x] = (norm * sin) as f32;
             }
-            all.push(ExamVariable {
-                name: format!("{operand}{f}"),
-                selector: Selector { basis: Some(basis), ..Selector::site("hook_input") },
-                positions: vec![0],
-                values: points.iter().map(|x| x.to_vec()).collect(),
-            });
+            let selector = Selector { basis: Some(basis), ..Selector::site("hook_input") };
+            let map = [[norm, 0.0], [0.0, norm]];
+            all.push(Plane { operand, frequency, selector, pos: None, map, centre: [0.0; 2] });
         }
     }
     all
-}
-
-/// [`Recipe::closed_form`] as an executable program over [`planes`].
-fn explanation(recipe: &Recipe) -> Explanation {
-    let p = recipe.modulus;
-    // One-hot inputs along unit vectors: |cos over 0..p|^2 = p / 2.
-    let norm = (2.0 / p as f64).sqrt() as f32;
-    let parts = recipe
-        .frequencies()
-        .flat_map(|f| [("a", f), ("b", f)])
-        .zip(planes(recipe))
-        .map(|((operand, f), plane)| {
-            let code = Code::Plane {
-                modulus: p as u32,
-                frequency: f as u32,
-                map: [[norm, 0.0], [0.0, norm]],
-                offset: [0.0; 2],
-            };
-            Part::new(format!("{operand} at frequency {f}"), plane.selector, code)
-        })
-        .collect();
-    let terms = recipe
-        .amplitudes()
-        .into_iter()
-        .map(|(f, amplitude)| Term { frequency: f as u32, amplitude: amplitude as f32, phase: 0.0 })
-        .collect();
-    let body = Body::Cosines(Cosines { modulus: p as u32, operands: [0, 1], terms });
-    let mut e = Explanation::new("a + b by cosines", parts, body);
-    e.method = Some("truth".into());
-    e
 }
 
 impl Analytic {

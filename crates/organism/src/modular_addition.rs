@@ -1,36 +1,62 @@
-//! Addition modulo p: the task, and the organism of public networks that learned it.
+//! Addition modulo p: the task, and transformers that are trained to do it.
 //!
 //! A network reads a and b, then `=` where its vocabulary has one, and answers a + b mod p at the
-//! last position. All p^2 pairs are its inputs. Trained networks put the numbers on a few circles
-//! (Nanda et al. 2023, "Progress measures for grokking"); which circles a specimen uses is a
-//! claim on trial, so the truth of an imported one is empty and contested.
+//! last position. All p^2 pairs are its inputs. Trained on a part of them with strong weight decay
+//! it first learns these by heart and later, often suddenly, answers the others too (Power et al.
+//! 2022, "Grokking"); by then its embedding holds the numbers on a few circles (Nanda et al. 2023,
+//! "Progress measures for grokking via mechanistic interpretability", whose architecture and
+//! recipe `modular-addition` follows).
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | the task, [`Recipe`], [`ModularAddition`] |
+//! | `modular_addition/located.rs` | which circles a specimen uses: the truth, and progress measures |
+//! | `modular_addition/public.rs` | networks of others, read from files |
 
-use crate::import::not_bred;
-use crate::train::Nursery;
+mod located;
+mod public;
+
+pub(crate) use public::{CLOCK_PIZZA59, MODADD113, Settings};
+
+use crate::organism::{defaults_of, typed};
+use crate::task::{cross_entropy, other_inputs};
+use crate::train::{Batch, Nursery, Training};
 use crate::{
-    Answers, Bred, Distance, Entry, Error, Organism, Parameters, Source, Standing, Task,
-    defaults_of, typed,
+    Answers, Bred, Distance, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth,
 };
 use flyroom_explanation::Value;
-use flyroom_network::{Inputs, Network, Runner};
-use flyroom_tensor::{Context, Stream};
+use flyroom_network::{Architecture, Inputs, Network, Runner, TransformerConfig, Weights};
+use flyroom_tensor::kernels::adamw::AdamW;
+use flyroom_tensor::{Context, Stream, Tensor};
+use located::Spectrum;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::BTreeMap;
 
-/// All pairs of a task of addition modulo `p`; with `equals`, token p stands behind them.
-/// `columns` of `d_out` logits count.
-pub(crate) fn all_pairs(p: usize, equals: bool, d_out: usize) -> Result<Task, Error> {
-    let mut rows = Vec::with_capacity(p * p);
-    let mut sums = Vec::with_capacity(p * p);
-    for a in 0..p {
-        for b in 0..p {
-            let mut row = vec![a as u32, b as u32];
-            row.extend(equals.then_some(p as u32));
-            rows.push(row);
-            sums.push(((a + b) % p) as u32);
-        }
-    }
+/// All pairs of a task of addition modulo `p`; with `equals`, token p stands behind them. The
+/// first p logits count.
+pub(crate) fn all_pairs(
+    organism: &str,
+    p: usize,
+    equals: bool,
+    length: Option<usize>,
+) -> Result<Task, Error> {
+    let bad = |why: String| Err(Error::Parameters { organism: organism.into(), why });
     let pos = 2 + usize::from(equals);
+    if let Some(n) = length.filter(|&n| n != pos) {
+        let what = if equals { "a, b and =" } else { "a and b" };
+        return bad(format!("inputs are {what}, so they have {pos} tokens, not {n}"));
+    }
+    if !(2..=1024).contains(&p) {
+        return bad(format!("modulus {p} is not in 2..=1024"));
+    }
+    let mut rows = Vec::with_capacity(p * p);
+    for (a, b) in pairs(p) {
+        let mut row = vec![a as u32, b as u32];
+        row.extend(equals.then_some(p as u32));
+        rows.push(row);
+    }
+    let sums: Vec<u32> = pairs(p).map(|(a, b)| ((a + b) % p) as u32).collect();
     let last = |i: usize| i % pos == pos - 1;
     let mut vocabulary: Vec<Value> = (0..p as i64).map(Value::Int).collect();
     vocabulary.extend(equals.then(|| Value::token("=")));
@@ -44,7 +70,7 @@ pub(crate) fn all_pairs(p: usize, equals: bool, d_out: usize) -> Result<Task, Er
             (0..rows.len() * pos).map(|i| if last(i) { sums[i / pos] } else { 0 }).collect(),
         ),
         inputs: Inputs::tokens(&rows)?,
-        d_out,
+        d_out: vocabulary.len(),
         columns: p,
         distance: Distance::CentredLogits,
         vocabulary,
@@ -52,109 +78,338 @@ pub(crate) fn all_pairs(p: usize, equals: bool, d_out: usize) -> Result<Task, Er
     })
 }
 
-/// For each of `n` inputs another one, drawn uniformly; set `s` of an organism draws its own.
-pub(crate) fn other_inputs(n: usize, s: u64) -> Vec<usize> {
-    let mut draw = Stream::new(0, "partners").block(s);
-    (0..n)
-        .map(|i| match n {
-            0 | 1 => i,
-            _ => (i + 1 + draw.below(n as u64 - 1) as usize) % n,
-        })
-        .collect()
+/// (a, b) in order of the inputs.
+fn pairs(p: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..p * p).map(move |i| (i / p, i % p))
 }
 
-/// Accuracy and mean cross-entropy (nats) over the columns that count, on the clean inputs.
-pub(crate) fn accuracy_and_loss(
-    task: &Task,
-    network: &Network,
-    cx: &Context,
-) -> Result<Parameters, Error> {
-    let runner = Runner::new(network, &task.inputs, cx)?;
-    let logits = runner.logits()?;
-    let Answers::Classes(classes) = &task.answers else { return Ok(Parameters::new()) };
-    let (pos, d) = (task.pos(), task.d_out);
-    let (mut sum, mut n) = (0f64, 0usize);
-    for i in 0..task.clean {
-        for p in task.read_positions(i) {
-            let at = (i * pos + p) * d;
-            let row: Vec<f64> =
-                logits.data()[at..at + task.columns].iter().map(|&x| f64::from(x)).collect();
-            let top = row.iter().copied().fold(f64::MIN, f64::max);
-            let total: f64 = row.iter().map(|x| flyroom_tensor::math::exp64(x - top)).sum();
-            sum += flyroom_tensor::math::ln64(total) + top - row[classes[i * pos + p] as usize];
-            n += 1;
-        }
-    }
-    let mut out = Parameters::new();
-    out.insert("accuracy".into(), json!(task.accuracy(logits.data())));
-    out.insert("loss".into(), json!(sum / n.max(1) as f64));
-    Ok(out)
-}
-
-/// Networks with the vocabulary 0..p and `=`.
-#[derive(Debug)]
-pub struct ModAdd113;
-
-const NAME: &str = "modadd113";
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What a specimen is bred from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Settings {
+pub struct Recipe {
     /// p.
     pub modulus: usize,
-    /// blake3 of the weights: which network this is.
-    pub weights: String,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Heads of the one layer.
+    pub n_heads: usize,
+    /// ReLU neurons.
+    pub d_mlp: usize,
+    /// Share of all pairs that is trained on.
+    pub train_share: f64,
+    /// Which pairs these are: the same for every seed, so that whoever holds a specimen knows
+    /// which pairs it never saw.
+    pub split: u64,
+    /// Pairs of a step, drawn from the training pairs; 0 means all of them, in order.
+    pub batch: usize,
+    /// Steps.
+    pub steps: usize,
+    /// Learning rate of AdamW behind the warm-up.
+    pub lr: f64,
+    /// Steps over which the learning rate grows from 0, linearly.
+    pub warmup: usize,
+    /// Decoupled weight decay, on all weights.
+    pub weight_decay: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Standard deviation of every matrix at the start, times sqrt(d_model); biases start at 0.
+    pub init: f32,
+    /// The null: the sums of all pairs change places among the pairs.
+    pub shuffle_labels: bool,
 }
 
-impl Default for Settings {
+impl Default for Recipe {
+    /// The recipe of `modular-addition-mini`.
     fn default() -> Self {
-        Self { modulus: 113, weights: String::new() }
+        Self {
+            modulus: 59,
+            d_model: 64,
+            n_heads: 4,
+            d_mlp: 256,
+            train_share: 0.5,
+            split: 0,
+            batch: 0,
+            steps: 3000,
+            lr: 1e-3,
+            warmup: 10,
+            weight_decay: 1.0,
+            beta1: 0.9,
+            beta2: 0.98,
+            init: 1.0,
+            shuffle_labels: false,
+        }
     }
 }
 
-impl Organism for ModAdd113 {
+impl Recipe {
+    fn check(&self, organism: &str) -> Result<(), Error> {
+        let bad = |why: String| Err(Error::Parameters { organism: organism.into(), why });
+        if !(3..=1024).contains(&self.modulus) {
+            return bad(format!("modulus {} is not in 3..=1024", self.modulus));
+        }
+        if self.n_heads == 0 || !self.d_model.is_multiple_of(self.n_heads) || self.d_model == 0 {
+            return bad(format!("n_heads = {} does not divide d_model = {}", self.n_heads, self.d_model));
+        }
+        for (name, n) in [("d_model", self.d_model), ("d_mlp", self.d_mlp), ("batch", self.batch)] {
+            if n > 1 << 20 {
+                return bad(format!("{name} = {n} is too large"));
+            }
+        }
+        if self.training_pairs() == 0 || !(self.train_share <= 1.0) {
+            return bad(format!("train_share = {} leaves no pairs or more than all", self.train_share));
+        }
+        let rates = [("lr", self.lr), ("weight_decay", self.weight_decay)];
+        if let Some((name, x)) = rates.into_iter().find(|(_, x)| !(0.0..=100.0).contains(x)) {
+            return bad(format!("{name} = {x} is not in 0..100"));
+        }
+        let betas = [("beta1", self.beta1), ("beta2", self.beta2)];
+        if let Some((name, x)) = betas.into_iter().find(|(_, x)| !(0.0..1.0).contains(x)) {
+            return bad(format!("{name} = {x} is not in 0..1"));
+        }
+        Ok(())
+    }
+
+    fn architecture(&self) -> Architecture {
+        let mut c =
+            TransformerConfig::plain(1, self.d_model, self.n_heads, self.modulus + 1, 3);
+        c.d_mlp = self.d_mlp;
+        Architecture::Transformer(c)
+    }
+
+    fn training_pairs(&self) -> usize {
+        (self.train_share * (self.modulus * self.modulus) as f64).round() as usize
+    }
+
+    /// Whether each pair is trained on.
+    fn trained(&self) -> Vec<bool> {
+        let n = self.modulus * self.modulus;
+        let mut trained = vec![false; n];
+        let order = Stream::new(self.split, "modular addition/split").block(0).permutation(n);
+        order.iter().take(self.training_pairs()).for_each(|&i| trained[i] = true);
+        trained
+    }
+
+    /// What each pair is answered with while training: its sum, or another pair's.
+    fn labels(&self) -> Vec<u32> {
+        let mut labels: Vec<u32> =
+            pairs(self.modulus).map(|(a, b)| ((a + b) % self.modulus) as u32).collect();
+        if self.shuffle_labels {
+            Stream::new(self.split, "modular addition/labels").block(0).shuffle(&mut labels);
+        }
+        labels
+    }
+
+    /// Every matrix from a stream of its own.
+    fn init(&self, seed: u64) -> Result<Weights, Error> {
+        let scale = self.init / (self.d_model as f32).sqrt();
+        let draw = |(name, shape): (String, Vec<usize>)| {
+            let mut t = Tensor::zeros(&shape);
+            if !name.rsplit('.').next().is_some_and(|n| n.starts_with('b')) {
+                let stream = Stream::new(seed, &format!("init/{name}"));
+                stream.block(0).fill_normal(t.data_mut(), scale);
+            }
+            (name, t)
+        };
+        Ok(Network::parameters(&self.architecture())?.into_iter().map(draw).collect())
+    }
+}
+
+/// Logits of all pairs, `[a * p + b][c]`.
+fn answers(task: &Task, network: &Network, cx: &Context) -> Result<Vec<Vec<f64>>, Error> {
+    let logits = Runner::new(network, &task.inputs, cx)?.logits()?;
+    let (pos, d) = (task.pos(), task.d_out);
+    Ok((0..task.clean)
+        .map(|i| {
+            let at = (i * pos + pos - 1) * d;
+            logits.data()[at..at + task.columns].iter().map(|&x| f64::from(x)).collect()
+        })
+        .collect())
+}
+
+/// Accuracy and mean cross-entropy of some pairs; `None` if there are none.
+fn scores(
+    logits: &[Vec<f64>],
+    labels: &[u32],
+    counts: impl Fn(usize) -> bool,
+) -> Option<(f64, f64)> {
+    let (mut right, mut loss, mut n) = (0usize, 0.0, 0usize);
+    for i in (0..logits.len()).filter(|&i| counts(i)) {
+        let row = &logits[i];
+        let best = (0..row.len()).fold(0, |b, c| if row[c] > row[b] { c } else { b });
+        right += usize::from(best == labels[i] as usize);
+        loss += cross_entropy(row, labels[i] as usize);
+        n += 1;
+    }
+    (n > 0).then(|| (right as f64 / n as f64, loss / n as f64))
+}
+
+/// Accuracy and loss of trained and of held-out pairs.
+fn progress(recipe: &Recipe, logits: &[Vec<f64>]) -> BTreeMap<String, f64> {
+    let (trained, labels) = (recipe.trained(), recipe.labels());
+    let mut out = BTreeMap::new();
+    for (name, wanted) in [("train", true), ("test", false)] {
+        if let Some((accuracy, loss)) = scores(logits, &labels, |i| trained[i] == wanted) {
+            out.insert(format!("{name}_accuracy"), accuracy);
+            out.insert(format!("{name}_loss"), loss);
+        }
+    }
+    out
+}
+
+/// The organism under one of its names.
+#[derive(Debug)]
+pub struct ModularAddition {
+    name: &'static str,
+    summary: &'static str,
+    cost: &'static str,
+    recipe: fn() -> Recipe,
+}
+
+/// A network that is small and generalises within a minute.
+pub const MODULAR_ADDITION_MINI: ModularAddition = ModularAddition {
+    name: "modular-addition-mini",
+    summary: "a small 1-layer transformer that learned a + b mod 59 on circles",
+    cost: "1 min",
+    recipe: Recipe::default,
+};
+
+/// The network of the paper.
+pub const MODULAR_ADDITION: ModularAddition = ModularAddition {
+    name: "modular-addition",
+    summary: "the 1-layer transformer of Nanda et al. 2023, trained on 30 % of a + b mod 113",
+    cost: "2 h",
+    recipe: || Recipe {
+        modulus: 113,
+        d_model: 128,
+        d_mlp: 512,
+        train_share: 0.3,
+        steps: 25_000,
+        ..Recipe::default()
+    },
+};
+
+/// The null: nothing to learn but by heart.
+pub const MODULAR_ADDITION_SHUFFLED: ModularAddition = ModularAddition {
+    name: "modular-addition-shuffled",
+    summary: "the control of modular-addition-mini: all pairs, with shuffled sums",
+    cost: "1 min",
+    recipe: || Recipe { train_share: 1.0, shuffle_labels: true, ..Recipe::default() },
+};
+
+impl ModularAddition {
+    fn recipe(&self, parameters: &Parameters) -> Result<Recipe, Error> {
+        let recipe: Recipe = typed(self.name, parameters)?;
+        recipe.check(self.name)?;
+        Ok(recipe)
+    }
+}
+
+impl Organism for ModularAddition {
     fn entry(&self) -> Entry {
+        let null = (self.recipe)().shuffle_labels;
         Entry {
-            name: NAME,
+            name: self.name,
             version: 1,
-            summary: "A public 1-layer transformer that adds modulo 113, imported.",
-            source: Source::ReverseEngineered,
-            standing: Standing::Contested,
-            cost: "imported",
+            summary: self.summary,
+            source: if null { Source::Nothing } else { Source::ReverseEngineered },
+            standing: if null { Standing::Exact } else { Standing::Contested },
+            cost: self.cost,
         }
     }
 
     fn defaults(&self) -> Parameters {
-        defaults_of::<Settings>()
+        match serde_json::to_value((self.recipe)()) {
+            Ok(serde_json::Value::Object(all)) => all,
+            _ => defaults_of::<Recipe>(),
+        }
     }
 
-    fn breed(&self, _: &Parameters, _: u64, _: &Context, _: &Nursery) -> Result<Bred, Error> {
-        Err(not_bred(NAME, "modadd113"))
+    fn breed(
+        &self,
+        parameters: &Parameters,
+        seed: u64,
+        cx: &Context,
+        nursery: &Nursery,
+    ) -> Result<Bred, Error> {
+        let recipe = self.recipe(parameters)?;
+        let p = recipe.modulus;
+        let (trained, labels) = (recipe.trained(), recipe.labels());
+        let all: Vec<usize> = (0..p * p).filter(|&i| trained[i]).collect();
+        let batch = if recipe.batch == 0 { all.len() } else { recipe.batch };
+        let order = Stream::new(seed, "data");
+        let draw = |t: usize| {
+            let rows: Vec<usize> = if recipe.batch == 0 {
+                all.clone()
+            } else {
+                let mut generator = order.block(t as u64);
+                (0..batch).map(|_| all[generator.below(all.len() as u64) as usize]).collect()
+            };
+            let tokens = rows.iter().flat_map(|&i| [i / p, i % p, p]).map(|x| x as u32).collect();
+            let targets = rows.iter().map(|&i| labels[i]).collect();
+            Batch { index: vec![("tokens", tokens), ("targets", targets)], real: vec![] }
+        };
+        let task = self.task(parameters, None)?;
+        let training = Training {
+            organism: self.name,
+            seed,
+            architecture: &recipe.architecture(),
+            batch,
+            pos: 3,
+            steps: recipe.steps,
+            optimizer: &|t| AdamW {
+                lr: recipe.lr * (t as f64 / recipe.warmup.max(1) as f64).min(1.0),
+                weight_decay: recipe.weight_decay,
+                beta1: recipe.beta1,
+                beta2: recipe.beta2,
+                ..AdamW::default()
+            },
+            data: &draw,
+            loss: &|g, logits| {
+                let logits = g.slice(logits, 1, 2, 1)?; // [batch, 1, class]
+                let logits = g.slice(logits, 2, 0, p)?;
+                let targets = g.index_input("targets", &[batch, 1]);
+                let losses = g.cross_entropy(logits, targets)?;
+                g.mean(losses)
+            },
+            probe_every: (recipe.steps / 60).max(1),
+            probe: &|network| Ok(progress(&recipe, &answers(&task, network, cx)?)),
+        };
+        let (network, curve) = training.run(recipe.init(seed)?, cx, nursery)?;
+        let truth = if recipe.shuffle_labels {
+            Truth::nothing()
+        } else {
+            Spectrum::of(p, &answers(&task, &network, cx)?, network.weight("embed.W_E")?).truth()
+        };
+        Ok(Bred { network, curve, truth })
     }
 
     fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
-        let s: Settings = typed(NAME, parameters)?;
-        if let Some(n) = length.filter(|&n| n != 3) {
-            return Err(Error::Parameters {
-                organism: NAME.into(),
-                why: format!("inputs are a, b, =, so they have 3 tokens, not {n}"),
-            });
-        }
-        if !(2..=1024).contains(&s.modulus) {
-            return Err(Error::Parameters {
-                organism: NAME.into(),
-                why: format!("modulus {} is not in 2..=1024", s.modulus),
-            });
-        }
-        all_pairs(s.modulus, true, s.modulus + 1)
+        let recipe = self.recipe(parameters)?;
+        all_pairs(self.name, recipe.modulus, true, length)
     }
 
+    /// `accuracy` and `loss` over all pairs; `train_`, `test_` the same over the pairs trained on and
+    /// held out, against the labels of the training; what [`Spectrum::measures`] adds.
     fn measure(
         &self,
         parameters: &Parameters,
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error> {
-        accuracy_and_loss(&self.task(parameters, None)?, network, cx)
+        let recipe = self.recipe(parameters)?;
+        let task = self.task(parameters, None)?;
+        let logits = answers(&task, network, cx)?;
+        let sums = Recipe { shuffle_labels: false, ..recipe.clone() }.labels();
+        let mut out = Parameters::new();
+        if let Some((accuracy, loss)) = scores(&logits, &sums, |_| true) {
+            out.insert("accuracy".into(), json!(accuracy));
+            out.insert("loss".into(), json!(loss));
+        }
+        out.extend(progress(&recipe, &logits).into_iter().map(|(n, x)| (n, json!(x))));
+        let spectrum = Spectrum::of(recipe.modulus, &logits, network.weight("embed.W_E")?);
+        out.extend(spectrum.measures(&recipe.labels(), &recipe.trained()));
+        Ok(out)
     }
 }

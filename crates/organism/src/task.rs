@@ -4,8 +4,11 @@
 //! The set holds the clean inputs first and then inputs that serve only as corrupted partners, so
 //! that one index names any of them. Means and resampling refer to this set.
 
+use crate::{Error, Parameters};
 use flyroom_explanation::Value;
-use flyroom_network::Inputs;
+use flyroom_network::{Inputs, Network, Runner};
+use flyroom_tensor::{Context, Stream, math};
+use serde_json::json;
 
 /// The right answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,4 +149,48 @@ impl Task {
         }
         Some(right as f64 / all.max(1) as f64)
     }
+}
+
+/// For each of `n` inputs another one, drawn uniformly; set `s` of an organism draws its own.
+pub(crate) fn other_inputs(n: usize, s: u64) -> Vec<usize> {
+    let mut draw = Stream::new(0, "partners").block(s);
+    (0..n)
+        .map(|i| match n {
+            0 | 1 => i,
+            _ => (i + 1 + draw.below(n as u64 - 1) as usize) % n,
+        })
+        .collect()
+}
+
+/// Accuracy and mean cross-entropy (nats) over the columns that count, on the clean inputs.
+pub(crate) fn accuracy_and_loss(
+    task: &Task,
+    network: &Network,
+    cx: &Context,
+) -> Result<Parameters, Error> {
+    let runner = Runner::new(network, &task.inputs, cx)?;
+    let logits = runner.logits()?;
+    let Answers::Classes(classes) = &task.answers else { return Ok(Parameters::new()) };
+    let (pos, d) = (task.pos(), task.d_out);
+    let (mut sum, mut n) = (0f64, 0usize);
+    for i in 0..task.clean {
+        for p in task.read_positions(i) {
+            let at = (i * pos + p) * d;
+            let row: Vec<f64> =
+                logits.data()[at..at + task.columns].iter().map(|&x| f64::from(x)).collect();
+            sum += cross_entropy(&row, classes[i * pos + p] as usize);
+            n += 1;
+        }
+    }
+    let mut out = Parameters::new();
+    out.insert("accuracy".into(), json!(task.accuracy(logits.data())));
+    out.insert("loss".into(), json!(sum / n.max(1) as f64));
+    Ok(out)
+}
+
+/// Cross-entropy in nats of a row of logits against a class.
+pub(crate) fn cross_entropy(row: &[f64], class: usize) -> f64 {
+    let top = row.iter().copied().fold(f64::MIN, f64::max);
+    let total: f64 = row.iter().map(|x| math::exp64(x - top)).sum();
+    math::ln64(total) + top - row[class]
 }

@@ -26,7 +26,7 @@ mod truth;
 pub use compiled::{Compiled, Config, OutputEncoding};
 
 use crate::import::not_bred;
-use crate::modular_addition::other_inputs;
+use crate::task::other_inputs;
 use crate::train::Nursery;
 use crate::{
     Answers, Bred, Distance, Entry, Error, Gauge, Organism, Parameters, Source, Standing, Task,

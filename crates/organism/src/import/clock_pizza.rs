@@ -6,83 +6,13 @@
 //! weights. There is no symbol `=`: the answer stands at b.
 
 use super::file::TensorFile;
-use super::{
-    Declared, Imported, Layout, Options, as_parameters, contested, not_bred, transformer_lens,
-};
-use crate::modular_addition::{accuracy_and_loss, all_pairs};
-use crate::train::Nursery;
-use crate::{Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, defaults_of, typed};
+use super::{Declared, Imported, Layout, Options, as_parameters, contested, transformer_lens};
+use crate::modular_addition::{CLOCK_PIZZA59, Settings};
+use crate::{Bred, Error};
 use flyroom_network::{Activation, Network, RawTensor};
-use flyroom_tensor::Context;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Networks that read a and b and answer a + b mod p.
-#[derive(Debug)]
-pub struct ClockPizza;
-
-const NAME: &str = "clock-pizza59";
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    /// p.
-    modulus: usize,
-    /// The config beside the weights, as it is.
-    config: Map<String, Json>,
-    /// blake3 of the weights: which network this is.
-    weights: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { modulus: 59, config: Map::new(), weights: String::new() }
-    }
-}
-
-impl Organism for ClockPizza {
-    fn entry(&self) -> Entry {
-        Entry {
-            name: NAME,
-            version: 1,
-            summary: "A public 1-layer transformer that adds modulo 59, clock or pizza, imported.",
-            source: Source::ReverseEngineered,
-            standing: Standing::Contested,
-            cost: "imported",
-        }
-    }
-
-    fn defaults(&self) -> Parameters {
-        defaults_of::<Settings>()
-    }
-
-    fn breed(&self, _: &Parameters, _: u64, _: &Context, _: &Nursery) -> Result<Bred, Error> {
-        Err(not_bred(NAME, "clock-pizza"))
-    }
-
-    fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
-        let s: Settings = typed(NAME, parameters)?;
-        let bad = |why: String| Error::Parameters { organism: NAME.into(), why };
-        if let Some(n) = length.filter(|&n| n != 2) {
-            return Err(bad(format!("inputs are a and b, so they have 2 tokens, not {n}")));
-        }
-        if !(2..=1024).contains(&s.modulus) {
-            return Err(bad(format!("modulus {} is not in 2..=1024", s.modulus)));
-        }
-        all_pairs(s.modulus, false, s.modulus)
-    }
-
-    fn measure(
-        &self,
-        parameters: &Parameters,
-        network: &Network,
-        cx: &Context,
-    ) -> Result<Parameters, Error> {
-        accuracy_and_loss(&self.task(parameters, None)?, network, cx)
-    }
-}
 
 /// `config_ID.json` beside `model_ID.safetensors`.
 fn config_path(path: &Path) -> Option<PathBuf> {
@@ -127,7 +57,7 @@ pub(crate) fn import(path: &Path, _: &Options) -> Result<Imported, Error> {
     }
     let settings = Settings { modulus: vocab, config, weights: network.hash() };
     Ok(Imported {
-        organism: &ClockPizza,
+        organism: &CLOCK_PIZZA59,
         parameters: as_parameters(&settings),
         seed: 0,
         bred: Bred { network, curve: vec![], truth: contested() },

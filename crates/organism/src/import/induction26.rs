@@ -11,7 +11,7 @@ use super::{
     Declared, Imported, Layout, Options, as_parameters, contested, not_bred, transformer_lens,
 };
 use crate::composition::composition;
-use crate::modular_addition::{accuracy_and_loss, other_inputs};
+use crate::task::{accuracy_and_loss, other_inputs};
 use crate::train::Nursery;
 use crate::{
     Answers, Bred, Distance, Entry, Error, Organism, Parameters, Source, Standing, Task,

@@ -27,7 +27,6 @@ mod tests;
 mod tracr;
 mod transformer_lens;
 
-pub use clock_pizza::ClockPizza;
 pub use foreign::Foreign;
 pub use induction26::Induction26;
 pub use language_model::PromptOptions;

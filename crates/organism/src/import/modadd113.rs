@@ -3,9 +3,10 @@
 
 use super::file::TensorFile;
 use super::{Declared, Imported, Layout, Options, as_parameters, contested, transformer_lens};
-use crate::modular_addition::{ModAdd113, Settings};
+use crate::modular_addition::{MODADD113, Settings};
 use crate::{Bred, Error};
 use flyroom_network::Activation;
+use serde_json::Map;
 use std::path::Path;
 
 pub(crate) fn import(path: &Path, _: &Options) -> Result<Imported, Error> {
@@ -27,9 +28,9 @@ pub(crate) fn import(path: &Path, _: &Options) -> Result<Imported, Error> {
             c.n_ctx, c.d_vocab_out, c.d_vocab
         )));
     }
-    let settings = Settings { modulus: c.d_vocab - 1, weights: network.hash() };
+    let settings = Settings { modulus: c.d_vocab - 1, config: Map::new(), weights: network.hash() };
     Ok(Imported {
-        organism: &ModAdd113,
+        organism: &MODADD113,
         parameters: as_parameters(&settings),
         seed: 0,
         bred: Bred { network, curve: vec![], truth: contested() },
