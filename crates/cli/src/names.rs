@@ -1,19 +1,14 @@
 //! Names and values on the command line: what is not known is answered with the nearest that is.
 
 use anyhow::{Result, bail};
-use flyroom_organism::{Parameters, with_defaults};
+use flyroom_organism::{Parameters, nearest, with_defaults};
 use serde_json::Value;
 
 /// `; hint: did you mean ...?` where a name is near, else the names that there are.
 fn hint<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let near = known
-        .iter()
-        .map(|n| (strsim::damerau_levenshtein(n, wrong), *n))
-        .filter(|(d, n)| *d <= n.len() / 3 + 1)
-        .min();
-    match near {
-        Some((_, n)) => format!("; hint: did you mean '{n}'?"),
+    match nearest(wrong, known.iter().copied()) {
+        Some(n) => format!("; hint: did you mean '{n}'?"),
         None if known.is_empty() => "; hint: it has none".into(),
         None => format!("; hint: there are {}", known.join(", ")),
     }

@@ -1,5 +1,6 @@
 //! The data of step 1: activations of the task's clean inputs at one site.
 
+use crate::writer::writer;
 use crate::{Data, Error};
 use flyroom_network::Axis;
 use flyroom_organism::Subject;
@@ -50,7 +51,8 @@ fn layout(subject: &Subject, site: &str) -> Result<(usize, usize, usize), Error>
 }
 
 /// Activations `[sample, unit]` of the task's clean inputs at a site, in order of (input, pos), at
-/// the [`positions`] that mean something. Heads are concatenated (`reshape_activations: hook_z`).
+/// the [`positions`] that mean something, with the last matrix that writes the site. Heads are
+/// concatenated (`reshape_activations: hook_z`).
 pub fn collect(subject: &Subject, site: &str) -> Result<Data, Error> {
     let (rows, pos, width) = layout(subject, site)?;
     let kept = positions(subject, site)?;
@@ -62,7 +64,7 @@ pub fn collect(subject: &Subject, site: &str) -> Result<Data, Error> {
         }
     }
     let activations = Tensor::new(&[rows * kept.len(), width], data)?;
-    Ok(Data { site: site.into(), activations })
+    Ok(Data { writer: writer(subject.network(), site)?, ..Data::new(site, activations) })
 }
 
 #[cfg(test)]

@@ -217,7 +217,8 @@ impl Dictionary {
     ) -> Result<Tensor, Error> {
         self.rows(x, self.d_in(), self.n_latents(), (w_enc, b_enc), cx, |g, x| {
             let leaves = self.leaves(g);
-            record_encode(g, x, &leaves, &self.encode, self.subtract_b_dec)
+            let pre = record_pre(g, x, &leaves, self.subtract_b_dec)?;
+            record_latents(g, pre, &self.encode)
         })
     }
 
@@ -311,19 +312,31 @@ impl Leaves {
             b_dec: g.parameter("b_dec", &[d_in]),
         }
     }
+
+    /// In the order in which they are declared.
+    pub fn all(&self) -> [Value; 4] {
+        [self.w_enc, self.b_enc, self.w_dec, self.b_dec]
+    }
 }
 
-/// z = f((x - b_dec) W_enc + b_enc); for a jump or a gate the pre-activation that it decides on.
-pub(crate) fn record_encode(
+/// Pre-activations (x - b_dec) W_enc + b_enc, `[sample, latent]`.
+pub(crate) fn record_pre(
     g: &mut Graph,
     x: Value,
     w: &Leaves,
-    encode: &Encode,
     subtract_b_dec: bool,
 ) -> Result<Value, flyroom_tensor::Error> {
     let x = if subtract_b_dec { g.sub(x, w.b_dec)? } else { x }; // [sample, unit]
     let pre = g.einsum("bd,dn->bn", x, w.w_enc)?;
-    let pre = g.add(pre, w.b_enc)?; // [sample, latent]
+    g.add(pre, w.b_enc)
+}
+
+/// z = f(pre-activations); for a jump or a gate the pre-activation that it decides on.
+pub(crate) fn record_latents(
+    g: &mut Graph,
+    pre: Value,
+    encode: &Encode,
+) -> Result<Value, flyroom_tensor::Error> {
     match encode {
         Encode::Linear | Encode::JumpRelu { .. } | Encode::Gated { .. } => Ok(pre),
         Encode::Relu => g.relu(pre),

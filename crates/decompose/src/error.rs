@@ -45,3 +45,10 @@ pub enum Error {
         hint: String,
     },
 }
+
+impl Error {
+    /// What is wrong with the parameters of a method.
+    pub(crate) fn parameters(method: &str, why: impl ToString) -> Self {
+        Self::Parameters { method: method.into(), why: why.to_string() }
+    }
+}

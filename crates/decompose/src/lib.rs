@@ -7,13 +7,17 @@
 //! | file | holds |
 //! |---|---|
 //! | `method.rs`, `registry.rs` | the trait [`Decompose`], its [`Data`], the list of methods |
-//! | `collect.rs` | [`collect`]: activations of a subject at a site |
+//! | `collect.rs`, `writer.rs` | [`collect`]: activations of a subject at a site, and the matrix behind them |
 //! | `dictionary.rs`, `sae_lens.rs`, `sparsify.rs` | [`Dictionary`] in memory and as the folders of two peers |
-//! | `neurons.rs`, `random.rs`, `pca.rs`, `topk.rs` | one method each |
+//! | `train.rs` | the training loop of sparse dictionaries |
+//! | `neurons.rs`, `random.rs`, `pca.rs`, `ica.rs`, `svd.rs`, `l1.rs`, `topk.rs`, `batch_topk.rs` | one method each |
 
+mod batch_topk;
 mod collect;
 mod dictionary;
 mod error;
+mod ica;
+mod l1;
 mod method;
 mod neurons;
 mod pca;
@@ -21,12 +25,15 @@ mod random;
 mod registry;
 mod sae_lens;
 mod sparsify;
+mod svd;
 mod topk;
+mod train;
+mod writer;
 
 pub use collect::{collect, positions};
 pub use dictionary::{Dictionary, Encode, Extra};
 pub use error::Error;
-pub use method::{Data, Decompose, MethodEntry, typed, with_defaults};
+pub use method::{Data, Decompose, MethodEntry, Writer, with_defaults};
 pub use pca::principal_components;
 pub use random::{expected_fvu, unit_directions};
 pub use registry::{find, registry};

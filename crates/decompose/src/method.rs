@@ -1,7 +1,7 @@
 //! What every decompose method brings.
 
 use crate::{Dictionary, Error};
-use flyroom_organism::Parameters;
+use flyroom_organism::{Parameters, defaults_of, overlaid};
 use flyroom_tensor::{Context, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,16 +22,32 @@ pub struct MethodEntry {
     pub source: &'static str,
 }
 
-/// The data of a method's budget: activations at one site.
+/// The data of a method's budget: activations at one site, and the weights behind them.
 #[derive(Debug, Clone)]
 pub struct Data {
     /// The site.
     pub site: String,
     /// Activations `[sample, unit]`, positions that mean nothing left out.
     pub activations: Tensor,
+    /// The last matrix that writes the site, if one does; see [`collect`](crate::collect).
+    pub writer: Option<Writer>,
+}
+
+/// A matrix whose rows are added up, by coefficients, to what lies at a site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Writer {
+    /// The parameter's name.
+    pub name: String,
+    /// What each of its inputs writes, `[input, unit]`.
+    pub rows: Tensor,
 }
 
 impl Data {
+    /// Activations alone.
+    pub fn new(site: impl Into<String>, activations: Tensor) -> Self {
+        Self { site: site.into(), activations, writer: None }
+    }
+
     /// (samples, units) of activations that can be taken apart: some, and finite.
     pub fn checked(&self) -> Result<(usize, usize), Error> {
         let bad = |why: String| Err(Error::Shapes(format!("activations at {}: {why}", self.site)));
@@ -76,25 +92,46 @@ pub trait Decompose: Sync {
     ) -> Result<Dictionary, Error>;
 }
 
-/// Parameters as a type of their own; an unknown name or a wrong kind is an error that names it.
-pub fn typed<T: DeserializeOwned>(method: &str, parameters: &Parameters) -> Result<T, Error> {
-    serde_json::from_value(Json::Object(parameters.clone()))
-        .map_err(|e| Error::Parameters { method: method.into(), why: e.to_string() })
+/// A method as its file gives it: an entry, and a function of settings of its own type, whose
+/// defaults are those of the method and whose field names are its parameters.
+pub(crate) struct Method<S> {
+    pub name: &'static str,
+    pub version: u32,
+    pub summary: &'static str,
+    pub source: &'static str,
+    pub run: fn(S, &Data, u64, &Context) -> Result<Dictionary, Error>,
+}
+
+impl<S: Default + Serialize + DeserializeOwned> Decompose for Method<S> {
+    fn entry(&self) -> MethodEntry {
+        MethodEntry {
+            name: self.name,
+            step: "decompose",
+            version: self.version,
+            summary: self.summary,
+            source: self.source,
+        }
+    }
+
+    fn defaults(&self) -> Parameters {
+        defaults_of::<S>()
+    }
+
+    /// An unknown parameter or one of the wrong kind is an error that names it.
+    fn decompose(
+        &self,
+        data: &Data,
+        parameters: &Parameters,
+        seed: u64,
+        cx: &Context,
+    ) -> Result<Dictionary, Error> {
+        let settings = serde_json::from_value(Json::Object(parameters.clone()))
+            .map_err(|e| Error::parameters(self.name, e))?;
+        (self.run)(settings, data, seed, cx)
+    }
 }
 
 /// Defaults overlaid with what a user set; unknown names are errors that list the known ones.
 pub fn with_defaults(method: &dyn Decompose, set: &Parameters) -> Result<Parameters, Error> {
-    let mut all = method.defaults();
-    for (name, value) in set {
-        if !all.contains_key(name) {
-            let known: Vec<&str> = all.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-            return Err(Error::Parameters {
-                method: method.entry().name.into(),
-                why: format!("no parameter '{name}'; it has {known}"),
-            });
-        }
-        all.insert(name.clone(), value.clone());
-    }
-    Ok(all)
+    overlaid(method.defaults(), set).map_err(|why| Error::parameters(method.entry().name, why))
 }

@@ -5,18 +5,23 @@
 //! positive. Among all affine maps of rank n this one leaves the least squared error (Eckart and
 //! Young 1936): FVU = sum of the eigenvalues left out / sum of all.
 
-use crate::method::{MethodEntry, typed};
-use crate::{Data, Decompose, Dictionary, Encode, Error};
-use flyroom_organism::{Parameters, defaults_of};
+use crate::method::Method;
+use crate::{Data, Dictionary, Encode, Error};
 use flyroom_tensor::{Context, Tensor, linalg};
 use serde::{Deserialize, Serialize};
 
 /// Principal components.
-pub struct Pca;
+pub(crate) const PCA: Method<Settings> = Method {
+    name: "pca",
+    version: 1,
+    summary: "Principal components: orthogonal directions in order of variance.",
+    source: "Pearson 1901; Hotelling 1933",
+    run: decompose,
+};
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Settings {
+pub(crate) struct Settings {
     /// Components; 0 means all.
     n: usize,
 }
@@ -43,55 +48,38 @@ pub fn principal_components(data: &Data) -> Result<(Vec<f64>, Vec<f64>), Error> 
     Ok(linalg::symmetric_eigen(d, &covariance)?)
 }
 
-impl Decompose for Pca {
-    fn entry(&self) -> MethodEntry {
-        MethodEntry {
-            name: "pca",
-            step: "decompose",
-            version: 1,
-            summary: "Principal components: orthogonal directions in order of variance.",
-            source: "Pearson 1901; Hotelling 1933",
-        }
+fn decompose(settings: Settings, data: &Data, _: u64, _: &Context) -> Result<Dictionary, Error> {
+    let (_, d) = data.checked()?;
+    if settings.n > d {
+        let why = format!("n = {} components of {d} units at {}", settings.n, data.site);
+        return Err(Error::parameters("pca", why));
     }
+    let n = if settings.n == 0 { d } else { settings.n };
+    let (_, vectors) = principal_components(data)?;
+    basis(data, n, &vectors)
+}
 
-    fn defaults(&self) -> Parameters {
-        defaults_of::<Settings>()
-    }
-
-    fn decompose(
-        &self,
-        data: &Data,
-        parameters: &Parameters,
-        _seed: u64,
-        _cx: &Context,
-    ) -> Result<Dictionary, Error> {
-        let settings: Settings = typed("pca", parameters)?;
-        let (rows, d) = data.checked()?;
-        if settings.n > d {
-            return Err(Error::Parameters {
-                method: "pca".into(),
-                why: format!("n = {} components of {d} units at {}", settings.n, data.site),
-            });
-        }
-        let n = if settings.n == 0 { d } else { settings.n };
-        let (_, vectors) = principal_components(data)?;
-        let w_dec = vectors[..n * d].iter().map(|&x| x as f32).collect();
-        let w_dec = Tensor::new(&[n, d], w_dec)?;
-        let mean = data.mean(rows, d).into_iter().map(|m| m as f32).collect();
-        let (b_enc, b_dec) = (Tensor::zeros(&[n]), Tensor::new(&[d], mean)?);
-        Dictionary::new(&data.site, w_dec.transposed()?, b_enc, w_dec, b_dec, Encode::Linear)
-    }
+/// The first `n` of orthonormal `vectors` (rows of one unit each) as a dictionary that reads and
+/// writes the activations less their mean.
+pub(crate) fn basis(data: &Data, n: usize, vectors: &[f64]) -> Result<Dictionary, Error> {
+    let (rows, d) = data.checked()?;
+    let w_dec = vectors[..n * d].iter().map(|&x| x as f32).collect();
+    let w_dec = Tensor::new(&[n, d], w_dec)?;
+    let mean = data.mean(rows, d).into_iter().map(|m| m as f32).collect();
+    let (b_enc, b_dec) = (Tensor::zeros(&[n]), Tensor::new(&[d], mean)?);
+    Dictionary::new(&data.site, w_dec.transposed()?, b_enc, w_dec, b_dec, Encode::Linear)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Decompose;
     use serde_json::json;
 
     /// x\[i\] = ((37 i^2 + 11 i) mod 101) / 101, as in benchmarks/oracles/parts.py.
     fn formula(rows: usize, cols: usize) -> Data {
         let x = Tensor::from_fn(&[rows, cols], |i| ((37 * i * i + 11 * i) % 101) as f32 / 101.0);
-        Data { site: "s".into(), activations: x }
+        Data::new("s", x)
     }
 
     #[test]
@@ -125,7 +113,7 @@ mod tests {
         let set = |n: usize| json!({"n": n}).as_object().unwrap().clone();
         let (v, _) = principal_components(&data).unwrap();
         for n in 1..=5 {
-            let d = Pca.decompose(&data, &set(n), 0, &cx).unwrap();
+            let d = PCA.decompose(&data, &set(n), 0, &cx).unwrap();
             let y = d.reconstruct(&data.activations, &cx).unwrap();
             let x = data.activations.data();
             let error: f64 =
@@ -133,7 +121,7 @@ mod tests {
             // Errors of f32 in the reconstruction: 200 elements of about 1.
             assert!((error / 40.0 - v[n..].iter().sum::<f64>()).abs() < 1e-6, "{n}: {error}");
         }
-        let e = Pca.decompose(&data, &set(6), 0, &cx).unwrap_err().to_string();
+        let e = PCA.decompose(&data, &set(6), 0, &cx).unwrap_err().to_string();
         assert!(e.contains("n = 6"), "{e}");
     }
 }

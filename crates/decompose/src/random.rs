@@ -5,19 +5,24 @@
 //! (n/d) (1 + (n-1)/d) I, so E|x - c A x|^2 is least there, and the expected share of variance that
 //! is left, whatever the data, is (d - 1) / (d + n - 1).
 
-use crate::method::{MethodEntry, typed};
-use crate::{Data, Decompose, Dictionary, Encode, Error};
-use flyroom_organism::{Parameters, defaults_of};
+use crate::method::Method;
+use crate::{Data, Dictionary, Encode, Error};
 use flyroom_tensor::random::Generator;
 use flyroom_tensor::{Context, Stream, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// n random unit directions.
-pub struct Random;
+pub(crate) const RANDOM: Method<Settings> = Method {
+    name: "random",
+    version: 1,
+    summary: "Random unit directions: the null of a dictionary of the same size.",
+    source: "null",
+    run: decompose,
+};
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Settings {
+pub(crate) struct Settings {
     /// Directions; 0 means four for each unit of the site.
     n: usize,
 }
@@ -43,52 +48,30 @@ pub fn unit_directions(n: usize, d: usize, draw: &mut Generator) -> Vec<f32> {
     out
 }
 
-impl Decompose for Random {
-    fn entry(&self) -> MethodEntry {
-        MethodEntry {
-            name: "random",
-            step: "decompose",
-            version: 1,
-            summary: "Random unit directions: the null of a dictionary of the same size.",
-            source: "null",
-        }
-    }
-
-    fn defaults(&self) -> Parameters {
-        defaults_of::<Settings>()
-    }
-
-    fn decompose(
-        &self,
-        data: &Data,
-        parameters: &Parameters,
-        seed: u64,
-        _cx: &Context,
-    ) -> Result<Dictionary, Error> {
-        let settings: Settings = typed("random", parameters)?;
-        let (rows, d) = data.checked()?;
-        let n = if settings.n == 0 { 4 * d } else { settings.n };
-        let mut draw = Stream::new(seed, "random/directions").block(0);
-        let w_dec = Tensor::new(&[n, d], unit_directions(n, d, &mut draw))?;
-        let scale = d as f64 / (d as f64 + n as f64 - 1.0);
-        let mut w_enc = w_dec.transposed()?;
-        w_enc.data_mut().iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
-        let mean = data.mean(rows, d).into_iter().map(|m| m as f32).collect();
-        let (b_enc, b_dec) = (Tensor::zeros(&[n]), Tensor::new(&[d], mean)?);
-        Dictionary::new(&data.site, w_enc, b_enc, w_dec, b_dec, Encode::Linear)
-    }
+fn decompose(settings: Settings, data: &Data, seed: u64, _: &Context) -> Result<Dictionary, Error> {
+    let (rows, d) = data.checked()?;
+    let n = if settings.n == 0 { 4 * d } else { settings.n };
+    let mut draw = Stream::new(seed, "random/directions").block(0);
+    let w_dec = Tensor::new(&[n, d], unit_directions(n, d, &mut draw))?;
+    let scale = d as f64 / (d as f64 + n as f64 - 1.0);
+    let mut w_enc = w_dec.transposed()?;
+    w_enc.data_mut().iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
+    let mean = data.mean(rows, d).into_iter().map(|m| m as f32).collect();
+    let (b_enc, b_dec) = (Tensor::zeros(&[n]), Tensor::new(&[d], mean)?);
+    Dictionary::new(&data.site, w_enc, b_enc, w_dec, b_dec, Encode::Linear)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Decompose;
     use serde_json::json;
 
     #[test]
     fn what_random_directions_leave_is_known() {
         let cx = Context::single();
         let x = Tensor::from_fn(&[50, 6], |i| ((37 * i * i + 11 * i) % 101) as f32 / 101.0);
-        let data = Data { site: "s".into(), activations: x.clone() };
+        let data = Data::new("s", x.clone());
         let mean = data.mean(50, 6);
         let variance: f64 = (x.data().chunks_exact(6))
             .flat_map(|r| {
@@ -100,7 +83,7 @@ mod tests {
             let draws = 400;
             let fvu: Vec<f64> = (0..draws)
                 .map(|seed| {
-                    let d = Random.decompose(&data, &set, seed, &cx).unwrap();
+                    let d = RANDOM.decompose(&data, &set, seed, &cx).unwrap();
                     let y = d.reconstruct(&x, &cx).unwrap();
                     let e = x.data().iter().zip(y.data());
                     e.map(|(x, y)| f64::from(x - y) * f64::from(x - y)).sum::<f64>() / variance

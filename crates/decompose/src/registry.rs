@@ -1,28 +1,24 @@
 //! All decompose methods, one line each.
 
-use crate::neurons::Neurons;
-use crate::pca::Pca;
-use crate::random::Random;
-use crate::topk::TopK;
 use crate::{Decompose, Error};
+use flyroom_organism::named;
 
 /// Every decompose method, in the order of the docs.
 pub fn registry() -> &'static [&'static dyn Decompose] {
-    &[&Neurons, &Random, &Pca, &TopK]
+    &[
+        &crate::neurons::NEURONS,
+        &crate::random::RANDOM,
+        &crate::pca::PCA,
+        &crate::ica::ICA,
+        &crate::svd::SVD,
+        &crate::l1::L1,
+        &crate::topk::TOPK,
+        &crate::batch_topk::BATCH_TOPK,
+    ]
 }
 
 /// The method of a name.
 pub fn find(name: &str) -> Result<&'static dyn Decompose, Error> {
-    registry().iter().copied().find(|m| m.entry().name == name).ok_or_else(|| {
-        let near = registry()
-            .iter()
-            .map(|m| m.entry().name)
-            .map(|n| (strsim::damerau_levenshtein(n, name), n))
-            .filter(|(d, n)| *d <= n.len() / 3 + 1)
-            .min();
-        Error::Unknown {
-            name: name.into(),
-            hint: near.map(|(_, n)| format!("; did you mean '{n}'?")).unwrap_or_default(),
-        }
-    })
+    named(registry(), |m| m.entry().name, name)
+        .map_err(|hint| Error::Unknown { name: name.into(), hint })
 }

@@ -19,6 +19,7 @@ mod induction_compiled;
 mod language_model;
 pub mod modadd_analytic;
 mod modular_addition;
+mod names;
 mod nulls;
 mod organism;
 mod registry;
@@ -32,6 +33,7 @@ mod truth;
 
 pub use error::Error;
 pub use gauge::Gauge;
+pub use names::{named, nearest, overlaid};
 pub use organism::{
     Entry, Organism, Parameters, Source, Standing, defaults_of, typed, with_defaults,
 };

@@ -205,15 +205,11 @@ fn balance(m: usize) -> Option<(usize, usize)> {
 /// else is read. Within a plane no direction is distinguished (phases turn it), so planes are
 /// variables and there are no single features. The program is [`Recipe::closed_form`].
 fn truth(recipe: &Recipe) -> Truth {
-    let term = |(f, amplitude)| Term {
-        frequency: f as u32,
-        amplitude: amplitude as f32,
-        phase: 0.0,
-    };
+    let term =
+        |(f, amplitude)| Term { frequency: f as u32, amplitude: amplitude as f32, phase: 0.0 };
     let terms = (recipe.phases == Phases::Balanced)
         .then(|| recipe.amplitudes().into_iter().map(term).collect());
-    let truth =
-        Truth { source: Source::Compiled, standing: Standing::Exact, ..Truth::nothing() };
+    let truth = Truth { source: Source::Compiled, standing: Standing::Exact, ..Truth::nothing() };
     with_cosines(recipe.modulus, &planes(recipe), terms, truth)
 }
 

@@ -108,6 +108,8 @@ pub struct Recipe {
     pub lr: f64,
     /// Steps over which the learning rate grows from 0, linearly.
     pub warmup: usize,
+    /// Steps at the end over which the learning rate falls to 0, linearly.
+    pub cooldown: usize,
     /// Decoupled weight decay, on all weights.
     pub weight_decay: f64,
     /// Decay of the first moment.
@@ -134,6 +136,7 @@ impl Default for Recipe {
             steps: 3000,
             lr: 1e-3,
             warmup: 10,
+            cooldown: 0,
             weight_decay: 1.0,
             beta1: 0.9,
             beta2: 0.98,
@@ -150,7 +153,10 @@ impl Recipe {
             return bad(format!("modulus {} is not in 3..=1024", self.modulus));
         }
         if self.n_heads == 0 || !self.d_model.is_multiple_of(self.n_heads) || self.d_model == 0 {
-            return bad(format!("n_heads = {} does not divide d_model = {}", self.n_heads, self.d_model));
+            return bad(format!(
+                "n_heads = {} does not divide d_model = {}",
+                self.n_heads, self.d_model
+            ));
         }
         for (name, n) in [("d_model", self.d_model), ("d_mlp", self.d_mlp), ("batch", self.batch)] {
             if n > 1 << 20 {
@@ -158,7 +164,10 @@ impl Recipe {
             }
         }
         if self.training_pairs() == 0 || !(self.train_share <= 1.0) {
-            return bad(format!("train_share = {} leaves no pairs or more than all", self.train_share));
+            return bad(format!(
+                "train_share = {} leaves no pairs or more than all",
+                self.train_share
+            ));
         }
         let rates = [("lr", self.lr), ("weight_decay", self.weight_decay)];
         if let Some((name, x)) = rates.into_iter().find(|(_, x)| !(0.0..=100.0).contains(x)) {
@@ -172,8 +181,7 @@ impl Recipe {
     }
 
     fn architecture(&self) -> Architecture {
-        let mut c =
-            TransformerConfig::plain(1, self.d_model, self.n_heads, self.modulus + 1, 3);
+        let mut c = TransformerConfig::plain(1, self.d_model, self.n_heads, self.modulus + 1, 3);
         c.d_mlp = self.d_mlp;
         Architecture::Transformer(c)
     }
@@ -199,6 +207,19 @@ impl Recipe {
             Stream::new(self.split, "modular addition/labels").block(0).shuffle(&mut labels);
         }
         labels
+    }
+
+    /// Settings of the optimiser at step t, counted from 1.
+    fn adamw(&self, t: usize) -> AdamW {
+        let rise = t as f64 / self.warmup.max(1) as f64;
+        let fall = (self.steps + 1 - t.min(self.steps)) as f64 / (self.cooldown + 1) as f64;
+        AdamW {
+            lr: self.lr * rise.min(fall).min(1.0),
+            weight_decay: self.weight_decay,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            ..AdamW::default()
+        }
     }
 
     /// Every matrix from a stream of its own.
@@ -358,13 +379,7 @@ impl Organism for ModularAddition {
             batch,
             pos: 3,
             steps: recipe.steps,
-            optimizer: &|t| AdamW {
-                lr: recipe.lr * (t as f64 / recipe.warmup.max(1) as f64).min(1.0),
-                weight_decay: recipe.weight_decay,
-                beta1: recipe.beta1,
-                beta2: recipe.beta2,
-                ..AdamW::default()
-            },
+            optimizer: &|t| recipe.adamw(t),
             data: &draw,
             loss: &|g, logits| {
                 let logits = g.slice(logits, 1, 2, 1)?; // [batch, 1, class]

@@ -4,6 +4,7 @@
 //! and the truth about it. To add one: implement [`Organism`], add one line to
 //! [`registry`](crate::registry), write one page in `docs/organisms/`.
 
+use crate::names::overlaid;
 use crate::train::Nursery;
 use crate::{Bred, Error, Task};
 use flyroom_network::Network;
@@ -103,18 +104,8 @@ pub fn defaults_of<T: Default + Serialize>() -> Parameters {
     }
 }
 
-/// Defaults overlaid with what a user set; unknown names are errors with the nearest known one.
+/// Defaults overlaid with what a user set; unknown names are errors that list the known ones.
 pub fn with_defaults(organism: &dyn Organism, set: &Parameters) -> Result<Parameters, Error> {
-    let mut all = organism.defaults();
-    for (name, value) in set {
-        if !all.contains_key(name) {
-            let known: Vec<&str> = all.keys().map(String::as_str).collect();
-            return Err(Error::Parameters {
-                organism: organism.entry().name.into(),
-                why: format!("no parameter '{name}'; it has {}", known.join(", ")),
-            });
-        }
-        all.insert(name.clone(), value.clone());
-    }
-    Ok(all)
+    overlaid(organism.defaults(), set)
+        .map_err(|why| Error::Parameters { organism: organism.entry().name.into(), why })
 }

@@ -1,5 +1,6 @@
 //! All organisms, one line each.
 
+use crate::names::named;
 use crate::{Error, Organism};
 
 /// Every organism that can be bred, in the order of the docs.
@@ -37,18 +38,6 @@ pub fn registry() -> &'static [&'static dyn Organism] {
 
 /// The organism of a name.
 pub fn find(name: &str) -> Result<&'static dyn Organism, Error> {
-    registry().iter().copied().find(|o| o.entry().name == name).ok_or_else(|| Error::Unknown {
-        name: name.into(),
-        hint: nearest(name).map(|n| format!("; did you mean '{n}'?")).unwrap_or_default(),
-    })
-}
-
-fn nearest(name: &str) -> Option<&'static str> {
-    registry()
-        .iter()
-        .map(|o| o.entry().name)
-        .map(|n| (strsim::damerau_levenshtein(n, name), n))
-        .filter(|(d, n)| *d <= n.len() / 3 + 1)
-        .min()
-        .map(|(_, n)| n)
+    named(registry(), |o| o.entry().name, name)
+        .map_err(|hint| Error::Unknown { name: name.into(), hint })
 }

@@ -655,7 +655,7 @@ mod tests {
             }
         }
         let activations = Tensor::new(&[4096, d], x).unwrap();
-        Data { site: "hook_hidden".into(), activations }
+        Data::new("hook_hidden", activations)
     }
 
     fn score(name: &str, set: serde_json::Value, data: &Data, truth: &[Named]) -> PartsScore {

@@ -448,7 +448,7 @@ mod tests {
     /// ((37 i^2 + 11 i) mod 101) / 101, as in benchmarks/oracles/parts.py.
     fn formula(rows: usize, cols: usize) -> Data {
         let x = Tensor::from_fn(&[rows, cols], |i| ((37 * i * i + 11 * i) % 101) as f32 / 101.0);
-        Data { site: "s".into(), activations: x }
+        Data::new("s", x)
     }
 
     fn made(name: &str, data: &Data, set: serde_json::Value) -> Dictionary {

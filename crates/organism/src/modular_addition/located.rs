@@ -34,7 +34,8 @@ struct Wave {
 impl Wave {
     fn of(table: &[Vec<f64>], frequency: usize) -> Self {
         let p = table.len();
-        let mut wave = Self { cos_part: vec![0.0; table[0].len()], sin_part: vec![0.0; table[0].len()] };
+        let mut wave =
+            Self { cos_part: vec![0.0; table[0].len()], sin_part: vec![0.0; table[0].len()] };
         for (x, row) in table.iter().enumerate() {
             let (sin, cos) = angle(frequency, x, p);
             for (i, v) in row.iter().enumerate() {

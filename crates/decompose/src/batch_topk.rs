@@ -1,0 +1,154 @@
+//! BatchTopK sparse autoencoder (Bussmann, Leask and Nanda 2024, "BatchTopK sparse autoencoders").
+//!
+//! Of all latents of a batch the k times batch largest stay, so that a sample may use more or
+//! fewer than k. Afterwards a latent of a single sample is kept if it is above one threshold: the
+//! mean, over the last tenth of the training, of the least latent that stayed (their eq. 7 with a
+//! sample of batches). The dictionary is therefore a JumpReLU, as SAELens writes it.
+
+use crate::method::Method;
+use crate::topk::sizes;
+use crate::train::{Auxiliary, Loop};
+use crate::{Data, Dictionary, Encode, Error};
+use flyroom_tensor::Context;
+use serde::{Deserialize, Serialize};
+
+/// BatchTopK sparse autoencoder.
+pub(crate) const BATCH_TOPK: Method<Settings> = Method {
+    name: "batch-topk",
+    version: 1,
+    summary: "Sparse autoencoder that keeps the k times batch largest latents of a batch.",
+    source: "Bussmann et al. 2024, arXiv:2412.06410",
+    run: decompose,
+};
+
+/// Parameters of the method.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Latents; 0 means four for each unit of the site.
+    n_latents: usize,
+    /// Latents that are active on average; 0 means the root of the number of units, rounded down.
+    k: usize,
+    /// Steps of training.
+    steps: usize,
+    /// Samples in a batch.
+    batch: usize,
+    /// Learning rate of Adam; falls linearly to 0 over the last fifth.
+    lr: f64,
+    /// Times that dead latents start anew, evenly over the first half of the training.
+    resamples: usize,
+    /// Dead latents that reconstruct what is left of a sample; 0 switches this loss off.
+    auxk: usize,
+    /// Weight of that loss.
+    auxk_coefficient: f64,
+    /// Steps without firing after which a latent counts as dead.
+    dead_after: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            n_latents: 0,
+            k: 0,
+            steps: 2000,
+            batch: 256,
+            lr: 3e-3,
+            resamples: 5,
+            auxk: 0,
+            auxk_coefficient: 1.0 / 32.0,
+            dead_after: 100,
+        }
+    }
+}
+
+fn decompose(s: Settings, data: &Data, seed: u64, cx: &Context) -> Result<Dictionary, Error> {
+    let (_, d) = data.checked()?;
+    let (n_latents, k) = sizes(BATCH_TOPK.name, s.n_latents, s.k, d)?;
+    let (all, kept) = (s.batch.saturating_mul(n_latents), s.batch.saturating_mul(k));
+    let kind = Loop {
+        method: BATCH_TOPK.name,
+        n_latents,
+        steps: s.steps,
+        batch: s.batch,
+        lr: s.lr,
+        beta1: 0.9,
+        unit_rows: true,
+        resamples: s.resamples,
+        auxiliary: (s.auxk > 0).then_some(Auxiliary {
+            k: s.auxk,
+            coefficient: s.auxk_coefficient,
+            dead_after: s.dead_after,
+        }),
+        latents: &|g, pre| {
+            let positive = g.relu(pre)?;
+            let flat = g.reshape(positive, &[1, all])?;
+            let largest = g.top_k(flat, kept)?;
+            g.reshape(largest, &[s.batch, n_latents])
+        },
+        penalty: None,
+    };
+    let (mut least, mut steps) = (0.0, 0usize);
+    let w = kind.train(data, seed, cx, &mut |t, z| {
+        let smallest = z.iter().copied().filter(|&z| z > 0.0).reduce(f32::min);
+        if let Some(z) = smallest.filter(|_| 10 * t > 9 * s.steps) {
+            least += f64::from(z);
+            steps += 1;
+        }
+    })?;
+    let threshold = (least / steps.max(1) as f64 * w.scale) as f32;
+    let encode = Encode::JumpRelu { threshold: vec![threshold; n_latents] };
+    Dictionary::new(&data.site, w.w_enc, w.b_enc, w.w_dec, w.b_dec, encode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Decompose;
+    use crate::train::tests::{holds_its_bits, pentagon, set, worst_of_pentagon};
+    use serde_json::json;
+
+    #[test]
+    fn eight_latents_find_five_features_in_a_plane() {
+        let cx = Context::single();
+        for seed in 0..3 {
+            let data = pentagon(4096, seed);
+            let d = BATCH_TOPK.decompose(&data, &BATCH_TOPK.defaults(), seed, &cx).unwrap();
+            let worst = worst_of_pentagon(d.directions());
+            eprintln!("seed {seed}: {worst}");
+            assert!(worst > 0.98, "seed {seed}: {worst}");
+        }
+    }
+
+    #[test]
+    fn equal_bits_with_all_kernels_and_any_number_of_threads() {
+        let s = json!({"n_latents": 40, "k": 2, "steps": 60, "batch": 128, "auxk": 8,
+            "dead_after": 10});
+        holds_its_bits(&BATCH_TOPK, &set(s));
+    }
+
+    #[test]
+    fn samples_use_k_latents_on_average_and_not_each() {
+        let (data, cx) = (pentagon(4096, 0), Context::single());
+        let s = set(json!({"n_latents": 10, "k": 1, "steps": 1000}));
+        let d = BATCH_TOPK.decompose(&data, &s, 0, &cx).unwrap();
+        let z = d.encode(&data.activations, &cx).unwrap();
+        let counts: Vec<usize> =
+            (0..4096).map(|i| z.row(i).iter().filter(|&&z| z > 0.0).count()).collect();
+        let l0 = counts.iter().sum::<usize>() as f64 / 4096.0;
+        eprintln!("{l0} {}", counts.iter().filter(|&&c| c > 1).count());
+        assert!((0.2..1.2).contains(&l0), "{l0}");
+        assert!(counts.iter().any(|&c| c > 1) && counts.contains(&0));
+    }
+
+    #[test]
+    fn impossible_parameters_are_named() {
+        let data = pentagon(10, 0);
+        for (s, word) in
+            [(json!({"k": 9, "n_latents": 8}), "k = 9"), (json!({"batch": 0}), "batch")]
+        {
+            let cx = Context::single();
+            let e = BATCH_TOPK.decompose(&data, &set(s), 0, &cx).unwrap_err().to_string();
+            assert!(e.starts_with("method batch-topk: ") && e.contains(word), "{e}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Look-ups by name: what is not known is answered with the nearest that is.
+
+use crate::Parameters;
+
+/// The known name that is nearest to a wrong one, if any is near: at most a third of its letters,
+/// and one, have to be changed.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|n| (strsim::damerau_levenshtein(n, wrong), n))
+        .filter(|(d, n)| *d <= n.len() / 3 + 1)
+        .min()
+        .map(|(_, n)| n)
+}
+
+/// The entry of a registry that bears a name; else `; did you mean '...'?`, or nothing where no
+/// name is near.
+pub fn named<T: ?Sized + 'static>(
+    registry: &[&'static T],
+    name_of: impl Fn(&T) -> &'static str,
+    name: &str,
+) -> Result<&'static T, String> {
+    registry.iter().copied().find(|&e| name_of(e) == name).ok_or_else(|| {
+        let near = nearest(name, registry.iter().map(|&e| name_of(e)));
+        near.map(|n| format!("; did you mean '{n}'?")).unwrap_or_default()
+    })
+}
+
+/// Defaults overlaid with what a user set; an unknown name is an error that lists the known ones.
+pub fn overlaid(mut defaults: Parameters, set: &Parameters) -> Result<Parameters, String> {
+    for (name, value) in set {
+        let Some(slot) = defaults.get_mut(name) else {
+            let known: Vec<&str> = defaults.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            return Err(format!("no parameter '{name}'; it has {known}"));
+        };
+        *slot = value.clone();
+    }
+    Ok(defaults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_answered_with_the_name_that_was_meant() {
+        let known = ["topk", "pca", "random"];
+        assert_eq!(nearest("tokp", known), Some("topk"));
+        assert_eq!(nearest("randon", known), Some("random"));
+        assert_eq!(nearest("transformer", known), None);
+    }
+}
