@@ -50,7 +50,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             n_latents: 0,
-            coefficient: 1.0,
+            coefficient: 2.0,
             warmup: 0.05,
             steps: 2000,
             batch: 256,
@@ -125,7 +125,6 @@ mod tests {
         for seed in 0..3 {
             let d = L1.decompose(&pentagon(4096, seed), &L1.defaults(), seed, &cx).unwrap();
             let worst = worst_of_pentagon(d.directions());
-            eprintln!("seed {seed}: {worst}");
             assert!(worst > 0.98, "seed {seed}: {worst}");
         }
     }
@@ -142,7 +141,6 @@ mod tests {
             let y = d.reconstruct(&data.activations, &cx).unwrap();
             let pairs = y.data().iter().zip(data.activations.data());
             let error: f64 = pairs.map(|(y, x)| f64::from(y - x) * f64::from(y - x)).sum();
-            eprintln!("{c}: L0 {l0}, error {error}");
             assert!(l0 < before.0 && error > before.1, "{c}: L0 {l0}, error {error}");
             before = (l0, error);
         }

@@ -48,6 +48,8 @@ mod pages {
     struct Random;
     #[doc = include_str!("../../../docs/methods/pca.md")]
     struct Pca;
+    #[doc = include_str!("../../../docs/methods/ica.md")]
+    struct Ica;
     #[doc = include_str!("../../../docs/methods/topk.md")]
     struct TopK;
 }

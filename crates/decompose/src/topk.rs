@@ -61,24 +61,13 @@ impl Default for Settings {
     }
 }
 
-/// Latents and those that may be active at once, zeros resolved for `d` units.
-pub(crate) fn sizes(
-    method: &str,
-    n_latents: usize,
-    k: usize,
-    d: usize,
-) -> Result<(usize, usize), Error> {
-    let n = if n_latents == 0 { 4 * d } else { n_latents };
-    let k = if k == 0 { d.isqrt().max(1) } else { k };
-    if k > n {
-        return Err(Error::parameters(method, format!("k = {k} of n_latents = {n}")));
-    }
-    Ok((n, k))
-}
-
 fn decompose(s: Settings, data: &Data, seed: u64, cx: &Context) -> Result<Dictionary, Error> {
     let (_, d) = data.checked()?;
-    let (n_latents, k) = sizes(TOPK.name, s.n_latents, s.k, d)?;
+    let n_latents = if s.n_latents == 0 { 4 * d } else { s.n_latents };
+    let k = if s.k == 0 { d.isqrt().max(1) } else { s.k };
+    if k > n_latents {
+        return Err(Error::parameters(TOPK.name, format!("k = {k} of n_latents = {n_latents}")));
+    }
     let encode = Encode::TopK(k);
     let kind = Loop {
         method: TOPK.name,
@@ -104,9 +93,9 @@ fn decompose(s: Settings, data: &Data, seed: u64, cx: &Context) -> Result<Dictio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::tests::{holds_its_bits, pentagon, set, worst_of_pentagon};
-    use crate::{Decompose, unit_directions};
-    use flyroom_tensor::{Stream, Tensor};
+    use crate::Decompose;
+    use crate::train::tests::{holds_its_bits, pentagon, set, twenty, worst_of_pentagon};
+    use flyroom_tensor::Tensor;
     use serde_json::json;
 
     #[test]
@@ -129,30 +118,17 @@ mod tests {
         holds_its_bits(&TOPK, &set(s));
     }
 
-    /// Twenty random directions of ten units, one at a time.
-    fn twenty(samples: usize) -> Data {
-        let truth = unit_directions(20, 10, &mut Stream::new(0, "twenty").block(0));
-        let mut draw = Stream::new(0, "twenty").block(1);
-        let mut x = vec![];
-        for _ in 0..samples {
-            let (i, size) = (draw.below(20) as usize, 0.5 + draw.uniform());
-            x.extend(truth[10 * i..10 * (i + 1)].iter().map(|v| v * size));
-        }
-        Data::new("s", Tensor::new(&[samples, 10], x).unwrap())
-    }
-
     #[test]
     fn dead_latents_come_back_by_resampling_and_by_the_auxiliary_loss_and_not_alone() {
-        let (data, cx) = (twenty(2000), Context::single());
+        let (data, cx, n) = (twenty(2000).0, Context::single(), 24);
         let dead = |s: serde_json::Value| {
             let d = TOPK.decompose(&data, &set(s), 0, &cx).unwrap();
             let z = d.encode(&data.activations, &cx).unwrap();
-            (0..40).filter(|j| z.data().iter().skip(*j).step_by(40).all(|&z| z <= 0.0)).count()
+            (0..n).filter(|&j| z.data().iter().skip(j).step_by(n).all(|&z| z <= 0.0)).count()
         };
-        let alone = dead(json!({"k": 1, "steps": 1000, "resamples": 0}));
-        let anew = dead(json!({"k": 1, "steps": 1000}));
-        let auxiliary = dead(json!({"k": 1, "steps": 1000, "resamples": 0, "auxk": 5}));
-        eprintln!("{alone} {anew} {auxiliary}");
+        let alone = dead(json!({"n_latents": n, "k": 1, "resamples": 0}));
+        let anew = dead(json!({"n_latents": n, "k": 1}));
+        let auxiliary = dead(json!({"n_latents": n, "k": 1, "resamples": 0, "auxk": 5}));
         assert!(anew < alone && auxiliary < alone, "{alone}, {anew}, {auxiliary}");
     }
 

@@ -398,6 +398,25 @@ pub(crate) mod tests {
             .fold(1.0, f64::min)
     }
 
+    /// Twenty random directions of ten units, `[20, 10]`, and samples of one at a time.
+    pub fn twenty(samples: usize) -> (Data, Vec<f32>) {
+        let truth = unit_directions(20, 10, &mut Stream::new(0, "twenty").block(0));
+        let mut draw = Stream::new(0, "twenty").block(1);
+        let mut x = vec![];
+        for _ in 0..samples {
+            let (i, size) = (draw.below(20) as usize, 0.5 + draw.uniform());
+            x.extend(truth[10 * i..10 * (i + 1)].iter().map(|v| v * size));
+        }
+        (Data::new("s", Tensor::new(&[samples, 10], x).unwrap()), truth)
+    }
+
+    /// How many of the unit rows of `truth` have a unit direction with a cosine above .95.
+    pub fn found(truth: &[f32], directions: Vec<&[f32]>) -> usize {
+        let cosine = |f: &[f32], r: &[f32]| f.iter().zip(r).map(|(f, r)| f * r).sum::<f32>();
+        let near = |f: &&[f32]| directions.iter().any(|r| cosine(f, r) > 0.95);
+        truth.chunks_exact(10).filter(near).count()
+    }
+
     pub fn set(json: serde_json::Value) -> Parameters {
         json.as_object().unwrap().clone()
     }

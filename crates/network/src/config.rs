@@ -278,7 +278,7 @@ pub struct MlpConfig {
     pub bias: bool,
 }
 
-/// x^ = act(W^T W x + b).
+/// x^ = act(W^T H W x + b), H a product of linear maps or nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderConfig {
@@ -288,6 +288,13 @@ pub struct AutoencoderConfig {
     pub d_hidden: usize,
     /// Function of the output.
     pub act_fn: Activation,
+    /// Linear maps of the hidden units into themselves, between encoder and decoder.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub hidden_maps: usize,
+}
+
+fn is_none(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Architecture {
@@ -305,6 +312,9 @@ impl Architecture {
             }
             Self::Autoencoder(c) if c.n_features.max(c.d_hidden) > LARGEST => {
                 Err(Error::Architecture(format!("an autoencoder has more than {LARGEST} units")))
+            }
+            Self::Autoencoder(c) if c.hidden_maps > 1 << 12 => {
+                Err(Error::Architecture(format!("hidden_maps = {} is too large", c.hidden_maps)))
             }
             Self::Autoencoder(c) if c.n_features == 0 || c.d_hidden == 0 => {
                 Err(Error::Architecture("an autoencoder has no features or no hidden units".into()))

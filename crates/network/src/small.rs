@@ -31,7 +31,7 @@ pub fn record_mlp(g: &mut Graph, c: &MlpConfig, batch: usize) -> Result<Value, E
     Ok(g.site("hook_logits", y))
 }
 
-/// Records x^ = act(W^T W x + b) on `input` `[batch, n_features]` (Elhage et al. 2022).
+/// Records x^ = act(W^T H W x + b) on `input` `[batch, n_features]` (Elhage et al. 2022).
 pub fn record_autoencoder(
     g: &mut Graph,
     c: &AutoencoderConfig,
@@ -41,7 +41,12 @@ pub fn record_autoencoder(
     let x = g.site("hook_input", x);
     let w = g.parameter("W", &[c.d_hidden, c.n_features]);
     let hidden = g.einsum("bn,mn->bm", x, w)?;
-    let hidden = g.site("hook_hidden", hidden); // [batch, d_hidden]
+    let mut hidden = g.site("hook_hidden", hidden); // [batch, d_hidden]
+    for i in 0..c.hidden_maps {
+        let map = g.parameter(&format!("hidden.{i}.W"), &[c.d_hidden, c.d_hidden]);
+        let mapped = g.einsum("bm,mk->bk", hidden, map)?;
+        hidden = g.site(&format!("hidden.{i}.hook_out"), mapped);
+    }
     let y = g.einsum("bm,mn->bn", hidden, w)?;
     let b = g.parameter("b_final", &[c.n_features]);
     let y = g.add(y, b)?;

@@ -24,7 +24,7 @@
 //! ```
 
 use crate::cosines::{Plane, with_cosines};
-use crate::organism::typed;
+use crate::organism::{as_parameters, typed};
 use crate::train::Nursery;
 use crate::{
     Answers, Bred, Distance, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth,
@@ -34,7 +34,6 @@ use flyroom_network::{Activation, Architecture, Inputs, MlpConfig, Network, Runn
 use flyroom_tensor::math::sin_cos_turns64;
 use flyroom_tensor::{Context, Stream, Tensor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
 /// Seed of the stream that draws partners, whatever the specimen's own seed.
@@ -273,10 +272,7 @@ impl Organism for Analytic {
     }
 
     fn defaults(&self) -> Parameters {
-        match serde_json::to_value(&self.standard) {
-            Ok(Json::Object(all)) => all,
-            _ => Parameters::new(),
-        }
+        as_parameters(&self.standard)
     }
 
     fn breed(
@@ -371,7 +367,7 @@ mod tests {
     use super::*;
     use crate::with_defaults;
     use flyroom_network::{Intervention, Operation, Row};
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     fn bred(organism: &Analytic, set: Json, seed: u64) -> (Parameters, Bred, Parameters) {
         let set = set.as_object().unwrap().clone();

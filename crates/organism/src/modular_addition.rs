@@ -18,7 +18,7 @@ mod public;
 
 pub(crate) use public::{CLOCK_PIZZA59, MODADD113, Settings};
 
-use crate::organism::{defaults_of, typed};
+use crate::organism::{as_parameters, typed};
 use crate::task::{cross_entropy, other_inputs};
 use crate::train::{Batch, Nursery, Training};
 use crate::{
@@ -132,11 +132,11 @@ impl Default for Recipe {
             d_mlp: 256,
             train_share: 0.5,
             split: 0,
-            batch: 0,
-            steps: 3000,
-            lr: 1e-3,
+            batch: 512,
+            steps: 1200,
+            lr: 5e-3,
             warmup: 10,
-            cooldown: 0,
+            cooldown: 300,
             weight_decay: 1.0,
             beta1: 0.9,
             beta2: 0.98,
@@ -292,7 +292,7 @@ pub struct ModularAddition {
 pub const MODULAR_ADDITION_MINI: ModularAddition = ModularAddition {
     name: "modular-addition-mini",
     summary: "a small 1-layer transformer that learned a + b mod 59 on circles",
-    cost: "1 min",
+    cost: "20 s",
     recipe: Recipe::default,
 };
 
@@ -306,7 +306,10 @@ pub const MODULAR_ADDITION: ModularAddition = ModularAddition {
         d_model: 128,
         d_mlp: 512,
         train_share: 0.3,
+        batch: 0,
         steps: 25_000,
+        lr: 1e-3,
+        cooldown: 0,
         ..Recipe::default()
     },
 };
@@ -315,7 +318,7 @@ pub const MODULAR_ADDITION: ModularAddition = ModularAddition {
 pub const MODULAR_ADDITION_SHUFFLED: ModularAddition = ModularAddition {
     name: "modular-addition-shuffled",
     summary: "the control of modular-addition-mini: all pairs, with shuffled sums",
-    cost: "1 min",
+    cost: "20 s",
     recipe: || Recipe { train_share: 1.0, shuffle_labels: true, ..Recipe::default() },
 };
 
@@ -341,10 +344,7 @@ impl Organism for ModularAddition {
     }
 
     fn defaults(&self) -> Parameters {
-        match serde_json::to_value((self.recipe)()) {
-            Ok(serde_json::Value::Object(all)) => all,
-            _ => defaults_of::<Recipe>(),
-        }
+        as_parameters(&(self.recipe)())
     }
 
     fn breed(
@@ -426,5 +426,93 @@ impl Organism for ModularAddition {
         let spectrum = Spectrum::of(recipe.modulus, &logits, network.weight("embed.W_E")?);
         out.extend(spectrum.measures(&recipe.labels(), &recipe.trained()));
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Specimen, with_defaults};
+    use flyroom_tensor::Kernels;
+    use serde_json::Value as Json;
+
+    fn parameters(set: Json) -> Parameters {
+        with_defaults(&MODULAR_ADDITION_MINI, set.as_object().unwrap()).unwrap()
+    }
+
+    fn small() -> Json {
+        json!({ "modulus": 7, "d_model": 16, "d_mlp": 24, "batch": 20, "steps": 12 })
+    }
+
+    #[test]
+    fn the_split_follows_its_number_and_not_the_seed() {
+        let recipe = |set| typed::<Recipe>("", &parameters(set)).unwrap();
+        let (a, b) = (recipe(json!({})), recipe(json!({ "split": 1 })));
+        assert_eq!(a.trained().iter().filter(|t| **t).count(), 1741); // half of 59^2, rounded up
+        assert_ne!(a.trained(), b.trained());
+        let labels = recipe(json!({ "shuffle_labels": true })).labels();
+        let mut counts = vec![0; 59];
+        labels.iter().for_each(|&l| counts[l as usize] += 1);
+        assert!(counts.iter().all(|&n| n == 59));
+        let right = labels.iter().zip(a.labels()).filter(|(x, y)| *x == y).count();
+        // 59 pairs keep their sum by chance; five standard deviations.
+        assert!(right < 59 + 39, "{right}");
+    }
+
+    fn id(cx: &Context, nursery: &Nursery, set: Json) -> Result<String, Error> {
+        let parameters = parameters(set);
+        let bred = MODULAR_ADDITION_MINI.breed(&parameters, 3, cx, nursery)?;
+        Ok(Specimen::new(&MODULAR_ADDITION_MINI, &parameters, 3, bred, Parameters::new()).0.id())
+    }
+
+    #[test]
+    fn a_specimen_is_the_same_on_all_kernels_threads_and_across_a_stop() {
+        for batch in [20, 0] {
+            let mut set = small();
+            set["batch"] = json!(batch);
+            let wanted = id(&Context::single(), &Nursery::none(), set.clone()).unwrap();
+            for kernels in Kernels::all_available() {
+                for threads in [1, 2, 4] {
+                    let cx = Context::new(kernels, threads);
+                    assert_eq!(id(&cx, &Nursery::none(), set.clone()).unwrap(), wanted);
+                }
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let stop = Nursery {
+                checkpoints: Some(folder.path().into()),
+                every: 1000,
+                progress: &|step, _| step != 5,
+            };
+            assert!(id(&Context::single(), &stop, set.clone()).is_err());
+            let go_on = Nursery { progress: &|_, _| true, ..stop };
+            assert_eq!(id(&Context::single(), &go_on, set).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn the_learning_rate_rises_stays_and_falls() {
+        let recipe = typed::<Recipe>(
+            "",
+            &parameters(json!({ "steps": 100, "warmup": 10, "cooldown": 20, "lr": 1.0 })),
+        )
+        .unwrap();
+        let lr = |t: usize| recipe.adamw(t).lr;
+        assert_eq!((lr(1), lr(10), lr(80)), (0.1, 1.0, 1.0));
+        assert!((lr(90) - 11.0 / 21.0).abs() < 1e-12 && (lr(100) - 1.0 / 21.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn recipes_that_make_no_sense_are_errors_that_name_the_parameter() {
+        for (set, name) in [
+            (json!({ "modulus": 2 }), "modulus"),
+            (json!({ "n_heads": 3 }), "n_heads"),
+            (json!({ "train_share": 0.0 }), "train_share"),
+            (json!({ "train_share": 1.5 }), "train_share"),
+            (json!({ "lr": -1.0 }), "lr"),
+            (json!({ "beta2": 1.0 }), "beta2"),
+        ] {
+            let e = MODULAR_ADDITION_MINI.task(&parameters(set), None).unwrap_err().to_string();
+            assert!(e.contains(name), "{e}");
+        }
     }
 }

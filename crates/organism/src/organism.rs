@@ -98,7 +98,12 @@ pub fn typed<T: DeserializeOwned>(organism: &str, parameters: &Parameters) -> Re
 
 /// A type's default as parameters.
 pub fn defaults_of<T: Default + Serialize>() -> Parameters {
-    match serde_json::to_value(T::default()) {
+    as_parameters(&T::default())
+}
+
+/// Settings as parameters: their fields by name.
+pub(crate) fn as_parameters<T: Serialize>(settings: &T) -> Parameters {
+    match serde_json::to_value(settings) {
         Ok(Json::Object(m)) => m,
         _ => Map::new(),
     }

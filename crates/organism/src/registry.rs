@@ -8,6 +8,8 @@ pub fn registry() -> &'static [&'static dyn Organism] {
     &[
         &crate::superposition::SUPERPOSITION_5_2,
         &crate::superposition::SUPERPOSITION_5_2_LINEAR,
+        &crate::superposition::SUPERPOSITION_40_10,
+        &crate::superposition::SUPERPOSITION_IDENTITY,
         &crate::modadd_analytic::ANALYTIC,
         &crate::modadd_analytic::ANALYTIC_BALANCED,
         &crate::modular_addition::MODULAR_ADDITION_MINI,

@@ -17,7 +17,7 @@
 //! assert!((best_affine_loss(&Recipe::default()) - 0.009625).abs() < 1e-12);
 //! ```
 
-use crate::organism::{defaults_of, typed};
+use crate::organism::{as_parameters, typed};
 use crate::train::{Batch, Nursery, Training};
 use crate::{
     Answers, Bred, Distance, Entry, Error, Feature, Organism, Parameters, Source, Standing, Task,
@@ -51,21 +51,40 @@ const EVALUATION: u64 = 0;
 pub struct Superposition {
     name: &'static str,
     summary: &'static str,
-    act: Activation,
+    cost: &'static str,
+    standard: fn() -> Recipe,
 }
 
 /// Five features in two dimensions: a pentagon.
 pub const SUPERPOSITION_5_2: Superposition = Superposition {
     name: "superposition-5-2",
     summary: "five sparse features kept in two dimensions as the corners of a pentagon",
-    act: Activation::Relu,
+    cost: "1 s",
+    standard: Recipe::default,
 };
 
 /// Its twin without ReLU, which cannot superpose.
 pub const SUPERPOSITION_5_2_LINEAR: Superposition = Superposition {
     name: "superposition-5-2-linear",
     summary: "the twin of superposition-5-2 without ReLU: no better than the best affine map of rank 2",
-    act: Activation::Identity,
+    cost: "1 s",
+    standard: || Recipe { act: Activation::Identity, ..Recipe::default() },
+};
+
+/// Forty features in ten dimensions, where random directions are far from all of them.
+pub const SUPERPOSITION_40_10: Superposition = Superposition {
+    name: "superposition-40-10",
+    summary: "forty sparse features kept in ten dimensions, where no direction is near by chance",
+    cost: "4 s",
+    standard: || Recipe { n_features: 40, d_hidden: 10, ..Recipe::default() },
+};
+
+/// The same function with the identity between encoder and decoder: m more components.
+pub const SUPERPOSITION_IDENTITY: Superposition = Superposition {
+    name: "superposition-identity",
+    summary: "superposition-5-2 with an identity matrix in the middle: n + m components",
+    cost: "1 s",
+    standard: || Recipe { identity: true, ..Recipe::default() },
 };
 
 /// Parameters.
@@ -92,6 +111,9 @@ pub struct Recipe {
     pub importance_decay: f64,
     /// Whether targets are permuted within the batch, so that there is nothing to learn.
     pub shuffle_labels: bool,
+    /// Whether the identity stands between encoder and decoder. It is not trained.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identity: bool,
 }
 
 impl Default for Recipe {
@@ -107,17 +129,34 @@ impl Default for Recipe {
             act: Activation::Relu,
             importance_decay: 1.0,
             shuffle_labels: false,
+            identity: false,
         }
     }
 }
 
 impl Recipe {
-    fn architecture(&self) -> Architecture {
-        Architecture::Autoencoder(AutoencoderConfig {
+    /// What is trained.
+    fn config(&self) -> AutoencoderConfig {
+        AutoencoderConfig {
             n_features: self.n_features,
             d_hidden: self.d_hidden,
             act_fn: self.act,
-        })
+            hidden_maps: 0,
+        }
+    }
+
+    /// The trained network as a specimen has it. A fixed identity passes values and gradients on
+    /// as they are, so inserting it behind the training and training around it give the same bits.
+    fn finished(&self, trained: Network) -> Result<Network, Error> {
+        if !self.identity {
+            return Ok(trained);
+        }
+        let m = self.d_hidden;
+        let mut weights = trained.weights().clone();
+        let one = Tensor::from_fn(&[m, m], |i| if i / m == i % m { 1.0 } else { 0.0 });
+        weights.insert("hidden.0.W".into(), one);
+        let config = AutoencoderConfig { hidden_maps: 1, ..self.config() };
+        Ok(Network::new(Architecture::Autoencoder(config), weights)?)
     }
 
     /// Weight of each feature in the loss, `[n_features]`.
@@ -217,17 +256,20 @@ fn gaps_deg(columns: &[&Vec<f64>]) -> Vec<f64> {
     (0..at.len()).map(|i| at.get(i + 1).copied().unwrap_or_else(|| at[0] + 360.0) - at[i]).collect()
 }
 
-/// The truth: feature i enters `hook_hidden` along column i of W. Columns shorter than .1 are not
-/// represented and are left out.
+/// The truth: feature i enters `hook_hidden` along column i of W, and leaves the identity, where
+/// there is one, as it came. Columns shorter than .1 are not represented and are left out.
 pub fn truth(network: &Network) -> Result<Truth, Error> {
-    let features = columns(network)?
-        .iter()
-        .enumerate()
-        .map(|(i, c)| (i, inner(c, c).sqrt(), c))
-        .filter(|(_, norm, _)| *norm >= REPRESENTED)
-        .map(|(i, norm, c)| Feature {
+    let columns = columns(network)?;
+    let behind = network.weight("hidden.0.W").is_ok().then_some("hidden.0.hook_out");
+    let features = ["hook_hidden"]
+        .into_iter()
+        .chain(behind)
+        .flat_map(|site| columns.iter().enumerate().map(move |(i, c)| (site, i, c)))
+        .map(|(site, i, c)| (site, i, inner(c, c).sqrt(), c))
+        .filter(|(_, _, norm, _)| *norm >= REPRESENTED)
+        .map(|(site, i, norm, c)| Feature {
             name: format!("x{i}"),
-            site: "hook_hidden".into(),
+            site: site.into(),
             direction: c.iter().map(|x| (x / norm) as f32).collect(),
         })
         .collect();
@@ -281,16 +323,12 @@ impl Organism for Superposition {
             summary: self.summary,
             source: Source::Generated,
             standing: Standing::Exact,
-            cost: "1 s",
+            cost: self.cost,
         }
     }
 
     fn defaults(&self) -> Parameters {
-        let mut all = defaults_of::<Recipe>();
-        if let Ok(act) = serde_json::to_value(self.act) {
-            all.insert("act".into(), act);
-        }
-        all
+        as_parameters(&(self.standard)())
     }
 
     fn breed(
@@ -319,7 +357,7 @@ impl Organism for Superposition {
         let training = Training {
             organism: self.name,
             seed,
-            architecture: &recipe.architecture(),
+            architecture: &Architecture::Autoencoder(recipe.config()),
             batch: recipe.batch,
             pos: 1,
             steps: recipe.steps,
@@ -329,7 +367,8 @@ impl Organism for Superposition {
             probe_every: (recipe.steps / 100).max(1),
             probe: &|_| Ok(BTreeMap::new()),
         };
-        let (network, curve) = training.run(recipe.init(seed)?, cx, nursery)?;
+        let (trained, curve) = training.run(recipe.init(seed)?, cx, nursery)?;
+        let network = recipe.finished(trained)?;
         let truth = if recipe.shuffle_labels { Truth::nothing() } else { truth(&network)? };
         Ok(Bred { network, curve, truth })
     }
@@ -362,7 +401,8 @@ impl Organism for Superposition {
     }
 
     /// `loss` and `loss_ratio` (over [`best_affine_loss`]) on about 2^22 fresh values, `norms`,
-    /// `capacities`, `represented` (columns of W at least .1 long); in two dimensions `angle_min`
+    /// `capacities`, `represented` (columns of W at least .1 long), with an identity `components`
+    /// (these and its m dimensions); in two dimensions `angle_min`
     /// and `angle_max` in degrees between neighbours; at 5-2 `pentagon`: five columns, angles
     /// 72 +- 3 degrees, norms within a tenth of their mean.
     fn measure(
@@ -386,6 +426,9 @@ impl Organism for Superposition {
         out.insert("capacities".into(), capacities(&columns).into());
         out.insert("norms".into(), norms.clone().into());
         out.insert("represented".into(), kept.len().into());
+        if recipe.identity {
+            out.insert("components".into(), (kept.len() + recipe.d_hidden).into());
+        }
         if recipe.d_hidden == 2 && kept.len() > 1 {
             let gaps = gaps_deg(&kept);
             let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
@@ -464,6 +507,32 @@ mod tests {
                 assert!((norm - 1.0).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn forty_features_lie_in_ten_dimensions_far_from_each_other() {
+        let (bred, m) = measured(&SUPERPOSITION_40_10, json!({ "steps": 2000 }), 0);
+        assert_eq!(m["represented"], 40);
+        // .332 here after 2,000 steps, .331 after 10,000.
+        assert!((0.31..0.35).contains(&ratio(&m)), "{m:?}");
+        let cosine = |i: usize, j: usize| {
+            let f = &bred.truth.features;
+            f[i].direction.iter().zip(&f[j].direction).map(|(x, y)| x * y).sum::<f32>().abs()
+        };
+        let most = (0..40).flat_map(|i| (0..i).map(move |j| cosine(i, j))).fold(0.0, f32::max);
+        assert!(most < 0.8, "{most}");
+    }
+
+    #[test]
+    fn an_identity_in_the_middle_changes_no_output_and_adds_its_dimensions() {
+        let (with, m) = measured(&SUPERPOSITION_IDENTITY, json!({ "steps": 300 }), 3);
+        let (without, n) = measured(&SUPERPOSITION_5_2, json!({ "steps": 300 }), 3);
+        assert_eq!(m["loss"], n["loss"]);
+        assert_eq!(m["components"].as_u64(), m["represented"].as_u64().map(|r| r + 2));
+        assert_eq!(with.network.weight("W").unwrap(), without.network.weight("W").unwrap());
+        let sites: Vec<&str> = with.truth.features.iter().map(|f| f.site.as_str()).collect();
+        assert_eq!(sites.len(), 2 * without.truth.features.len());
+        assert_eq!(sites.last(), Some(&"hidden.0.hook_out"));
     }
 
     #[test]

@@ -532,7 +532,12 @@ mod tests {
 
     #[test]
     fn splicing_the_identity_changes_nothing_and_zeros_lose_everything() {
-        let c = AutoencoderConfig { n_features: 5, d_hidden: 3, act_fn: Activation::Relu };
+        let c = AutoencoderConfig {
+            n_features: 5,
+            d_hidden: 3,
+            act_fn: Activation::Relu,
+            hidden_maps: 0,
+        };
         let (network, task) = (random_network(Architecture::Autoencoder(c)), autoencoder_task());
         let subject = subject(&network, &task);
         let s = spliced_loss(&subject, &identity("hook_hidden", 3).unwrap(), 0).unwrap();

@@ -6,8 +6,9 @@
 //! weights. There is no symbol `=`: the answer stands at b.
 
 use super::file::TensorFile;
-use super::{Declared, Imported, Layout, Options, as_parameters, contested, transformer_lens};
+use super::{Declared, Imported, Layout, Options, contested, transformer_lens};
 use crate::modular_addition::{CLOCK_PIZZA59, Settings};
+use crate::organism::as_parameters;
 use crate::{Bred, Error};
 use flyroom_network::{Activation, Network, RawTensor};
 use serde_json::{Map, Value as Json};

@@ -3,7 +3,8 @@
 //! Nothing is known about such a network, so its truth is empty and contested.
 
 use super::file::TensorFile;
-use super::{Imported, Options, as_parameters, contested, not_bred, transformer_lens};
+use super::{Imported, Options, contested, not_bred, transformer_lens};
+use crate::organism::as_parameters;
 use crate::train::Nursery;
 use crate::{
     Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, defaults_of, find, typed,

@@ -7,10 +7,9 @@
 //! there the answer is the token itself.) Letters besides may repeat.
 
 use super::file::TensorFile;
-use super::{
-    Declared, Imported, Layout, Options, as_parameters, contested, not_bred, transformer_lens,
-};
+use super::{Declared, Imported, Layout, Options, contested, not_bred, transformer_lens};
 use crate::composition::composition;
+use crate::organism::as_parameters;
 use crate::task::{accuracy_and_loss, other_inputs};
 use crate::train::Nursery;
 use crate::{

@@ -207,14 +207,6 @@ pub(crate) fn not_bred(organism: &str, kind: &str) -> Error {
     }
 }
 
-/// Settings as parameters.
-pub(crate) fn as_parameters<T: serde::Serialize>(settings: &T) -> Parameters {
-    match serde_json::to_value(settings) {
-        Ok(serde_json::Value::Object(m)) => m,
-        _ => Parameters::new(),
-    }
-}
-
 /// The truth of a network that papers took apart and nobody here located yet.
 pub(crate) fn contested() -> Truth {
     Truth {

@@ -2,8 +2,9 @@
 //! TransformerLens' names. The prime and the symbol `=` follow from the vocabulary.
 
 use super::file::TensorFile;
-use super::{Declared, Imported, Layout, Options, as_parameters, contested, transformer_lens};
+use super::{Declared, Imported, Layout, Options, contested, transformer_lens};
 use crate::modular_addition::{MODADD113, Settings};
+use crate::organism::as_parameters;
 use crate::{Bred, Error};
 use flyroom_network::Activation;
 use serde_json::Map;

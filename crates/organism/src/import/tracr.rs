@@ -7,7 +7,8 @@
 //! the output encoding, or the one coordinate of a number.
 
 use super::file::TensorFile;
-use super::{Imported, Options, as_parameters};
+use super::{Imported, Options};
+use crate::organism::as_parameters;
 use crate::tracr::{Compiled, Settings, by_program};
 use crate::{Bred, Error};
 use flyroom_network::{Architecture, Network, RawTensor, TransformerConfig, Weights};

@@ -4,7 +4,7 @@
 //! and logits(c) = sum over key frequencies k of A_k cos(2 pi k (a + b - c) / p + phi_k). The
 //! instance is looked for where the schema ends, in the logits of all p^2 pairs: averaged over the
 //! pairs of each sum s = a + b and taken apart into waves over s, a frequency is *key* if it holds
-//! at least [`KEY`] of their variance. Where the operands lie follows: the plane that the wave spans
+//! at least [`KEY`] of the variance of all logits. Where the operands lie follows: the plane that the wave spans
 //! in the embedding. No method of the registries looks this way.
 //!
 //! Progress measures, as in the paper: the *restricted* loss is that of the waves of the key
@@ -21,7 +21,8 @@ use flyroom_tensor::math::{atan2_64, sin_cos_turns64};
 use flyroom_tensor::{Tensor, linalg};
 use serde_json::json;
 
-/// Share of the logits' variance over sums from which on a frequency is key.
+/// Share of the logits' variance over all pairs from which on a frequency is key. Where nothing is
+/// known of the sum, all frequencies together hold about 1 / p.
 pub const KEY: f64 = 0.01;
 
 /// Cosine and sine parts of a table `[p][width]` at one frequency: the least-squares fit of
@@ -58,10 +59,9 @@ fn angle(frequency: usize, x: usize, p: usize) -> (f64, f64) {
     sin_cos_turns64((frequency * x % p) as f64 / p as f64)
 }
 
-/// Shares of a sum; zeros where there is nothing.
-fn shares(powers: Vec<f64>) -> Vec<f64> {
-    let total: f64 = powers.iter().sum();
-    powers.into_iter().map(|x| if total > 0.0 { x / total } else { 0.0 }).collect()
+/// Shares of a total; zeros where there is nothing.
+fn shares(powers: impl Iterator<Item = f64>, total: f64) -> Vec<f64> {
+    powers.map(|x| if total > 0.0 { x / total } else { 0.0 }).collect()
 }
 
 /// Waves of the embedding and of the logits of one network; frequency k is at k - 1.
@@ -74,7 +74,7 @@ pub(super) struct Spectrum {
     /// Means over the pairs of each sum, less the mean of all.
     by_sum: Vec<Vec<f64>>,
     written: Vec<Wave>,
-    /// Share of each frequency in the variance of `by_sum`.
+    /// Share of each frequency in the variance of the logits of all pairs.
     logit_power: Vec<f64>,
     embedded: Vec<Wave>,
     /// Mean row of the embedding.
@@ -106,12 +106,18 @@ impl Spectrum {
         let waves = |table: &[Vec<f64>]| -> Vec<Wave> {
             (1..=(p - 1) / 2).map(|k| Wave::of(table, k)).collect()
         };
-        let powers = |waves: &[Wave]| shares(waves.iter().map(|w| w.power(p)).collect());
         let (written, embedded) = (waves(&by_sum), waves(&rows));
+        let from_mean =
+            |row: &Vec<f64>| row.iter().zip(&mean).map(|(x, m)| (x - m) * (x - m)).sum::<f64>();
+        let variance = logits.iter().map(from_mean).sum();
+        // Each sum stands for p pairs.
+        let logit_power = written.iter().map(|w| w.power(p) * p as f64);
+        let embedding_power: Vec<f64> = embedded.iter().map(|w| w.power(p)).collect();
+        let embedded_in_all = embedding_power.iter().sum();
         Self {
             p,
-            logit_power: powers(&written),
-            embedding_power: powers(&embedded),
+            logit_power: shares(logit_power, variance),
+            embedding_power: shares(embedding_power.into_iter(), embedded_in_all),
             centre: mean_row(&rows),
             logits,
             mean,
@@ -242,4 +248,76 @@ fn mean_row(table: &[Vec<f64>]) -> Vec<f64> {
         mean.iter_mut().zip(row).for_each(|(m, x)| *m += x / table.len() as f64);
     }
     mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flyroom_explanation::Body;
+
+    /// Logits that are cosines of a + b - c at two frequencies, and an embedding on two circles.
+    fn written(p: usize, terms: &[(usize, f64, f64)]) -> (Vec<Vec<f64>>, Tensor) {
+        let cos = |k: usize, x: usize, phase: f64| {
+            let (sin, cos) = angle(k, x, p);
+            let (s, c) = flyroom_tensor::math::sin_cos64(phase);
+            cos * c - sin * s
+        };
+        let row = |i: usize| {
+            (0..p)
+                .map(|c| {
+                    let s = i / p + i % p + p - c;
+                    terms.iter().map(|&(k, a, phase)| a * cos(k, s, phase)).sum::<f64>()
+                })
+                .collect()
+        };
+        let width = 2 * terms.len() + 1;
+        let embedding = Tensor::from_fn(&[p + 1, width], |i| {
+            let (x, j) = (i / width, i % width);
+            match terms.get(j / 2) {
+                Some(&(k, ..)) if j % 2 == 0 => angle(k, x, p).1 as f32,
+                Some(&(k, ..)) => angle(k, x, p).0 as f32,
+                None => 3.0,
+            }
+        });
+        ((0..p * p).map(row).collect(), embedding)
+    }
+
+    #[test]
+    fn frequencies_amplitudes_and_phases_that_were_written_are_located() {
+        let (logits, embedding) = written(13, &[(2, 5.0, 0.0), (5, 3.0, 0.4)]);
+        let truth = Spectrum::of(13, &logits, &embedding).truth();
+        let names: Vec<&str> = truth.variables.iter().map(|v| v.name.as_str()).collect();
+        assert_eq!(names, ["a2", "b2", "a5", "b5"]);
+        let Some(Body::Cosines(c)) = truth.explanation.map(|e| e.body) else { panic!() };
+        for (term, (k, a, phase)) in c.terms.iter().zip([(2, 5.0, 0.0), (5, 3.0, 0.4)]) {
+            assert_eq!(term.frequency, k);
+            assert!((f64::from(term.amplitude) - a).abs() < 1e-5, "{term:?}");
+            assert!((f64::from(term.phase) - phase).abs() < 1e-5, "{term:?}");
+        }
+        // In its plane residue x lies on the unit circle.
+        for v in &truth.variables {
+            for value in &v.values {
+                assert!((f64::from(value[0]).hypot(f64::from(value[1])) - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn the_restricted_loss_is_that_of_the_keys_and_the_excluded_one_that_of_the_rest() {
+        let (logits, embedding) = written(13, &[(2, 9.0, 0.0), (5, 9.0, 0.0)]);
+        let labels: Vec<u32> = (0..169).map(|i| (i / 13 + i % 13) % 13).collect();
+        let trained: Vec<bool> = (0..169).map(|i| i % 3 == 0).collect();
+        let m = Spectrum::of(13, &logits, &embedding).measures(&labels, &trained);
+        let whole = scores(&logits, &labels, |_| true).unwrap().1;
+        assert!((m["restricted_loss"].as_f64().unwrap() - whole).abs() < 1e-9);
+        // Nothing is left: ln 13.
+        assert!((m["excluded_loss"].as_f64().unwrap() - 2.564949357461537).abs() < 1e-9);
+        assert_eq!(m["key_frequencies"], json!([2, 5]));
+        assert!((m["embedding_share"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+        // Logits that say nothing of the sum have no key.
+        let flat = vec![vec![0.0; 13]; 169];
+        let none = Spectrum::of(13, &flat, &embedding);
+        assert_eq!(none.measures(&labels, &trained)["key_frequencies"], json!([]));
+        assert_eq!(none.truth().variables, vec![]);
+    }
 }
