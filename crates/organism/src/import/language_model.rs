@@ -1,8 +1,9 @@
 //! Language models from files, as specimens of `language-model`: kinds `huggingface` and `gguf`.
 
 use super::prompts::{self, Encode};
-use super::{Imported, Options, as_parameters, contested};
+use super::{Imported, Options, contested};
 use crate::language_model::{LanguageModel, Prompt, Settings, last_row};
+use crate::organism::as_parameters;
 use crate::{Bred, Error};
 use flyroom_network::format::gguf::Gguf;
 use flyroom_network::tokenizer::Tokenizer;

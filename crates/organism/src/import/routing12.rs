@@ -8,8 +8,9 @@
 //! reads it otherwise.
 
 use super::file::TensorFile;
-use super::{Imported, Options, as_parameters, contested, not_bred};
-use crate::modular_addition::{accuracy_and_loss, other_inputs};
+use super::{Imported, Options, contested, not_bred};
+use crate::organism::as_parameters;
+use crate::task::{accuracy_and_loss, other_inputs};
 use crate::train::Nursery;
 use crate::{
     Answers, Bred, Distance, Entry, Error, Organism, Parameters, Source, Standing, Task,

@@ -381,7 +381,7 @@ fn routing12_is_causal_and_answers_everything_with_one_two_or_four_heads() {
         (4, false, 0.001448),
     ] {
         let Some((network, task)) = routing12(heads, causal) else { return };
-        let m = crate::modular_addition::accuracy_and_loss(&task, &network, &cx).unwrap();
+        let m = crate::task::accuracy_and_loss(&task, &network, &cx).unwrap();
         assert!((number(&m, "loss") - loss).abs() < 1e-6, "{heads} {causal}: {m:?}");
         let right = causal && heads < 8;
         assert_eq!(number(&m, "accuracy") == 1.0, right, "{heads} {causal}: {m:?}");
