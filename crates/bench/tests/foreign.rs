@@ -146,10 +146,10 @@ fn programs_that_fail_are_reported_and_harm_nothing_else() {
 /// A dictionary of two latents at the hidden layer of superposition-5-2, as a script that writes it.
 fn identity(place: &Place, threshold: &str) -> String {
     let d = flyroom_decompose::find("neurons").unwrap();
-    let data = flyroom_decompose::Data {
-        site: "hook_hidden".into(),
-        activations: flyroom_tensor::Tensor::from_fn(&[4, 2], |i| i as f32),
-    };
+    let data = flyroom_decompose::Data::new(
+        "hook_hidden",
+        flyroom_tensor::Tensor::from_fn(&[4, 2], |i| i as f32),
+    );
     let dictionary = d.decompose(&data, &d.defaults(), 0, &Context::single()).unwrap();
     dictionary.save(&place.path("dictionary")).unwrap();
     format!("cp cfg.json sae_weights.safetensors $2/; echo {threshold}")
