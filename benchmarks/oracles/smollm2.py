@@ -1,6 +1,6 @@
 """Records the logits that transformers computes from SmolLM2's GGUF file, dequantised to float32.
 
-    OMP_NUM_THREADS=1 python -P benchmarks/oracles/smollm2.py MODEL.gguf > benchmarks/oracles/smollm2.json
+    OMP_NUM_THREADS=1 python benchmarks/oracles/smollm2.py MODEL.gguf > benchmarks/oracles/smollm2.json
 
 For each prompt: its token ids, and at the last position the 50 greatest logits and every 97th of the vocabulary.
 Needs torch, transformers, gguf.

@@ -1,6 +1,6 @@
 //! Tokenizers against the packages that define them, on texts that are easy to get wrong.
 //!
-//! `fixtures/tokenizer*` and `fixtures/gpt2` were recorded by `benchmarks/oracles/tokenizers.py`.
+//! `fixtures/tokenizer*` and `fixtures/gpt2` were recorded by `benchmarks/oracles/tokenizer_cases.py`.
 
 use crate::common::{fixture, recorded};
 use flyroom_network::tokenizer::Tokenizer;

@@ -5,7 +5,7 @@ patterns as in the models' own tokenizer.json), the scored one by Google's `sent
 the definition. Each is written as GGUF by the `gguf` package; one also as tokenizer.json and as GPT-2's
 two files. With the path of SmolLM2-135M-Instruct.Q4_1.gguf its own vocabulary is recorded too.
 
-    python benchmarks/oracles/tokenizers.py crates/network/tests/it/fixtures [SmolLM2-135M-Instruct.Q4_1.gguf]
+    python benchmarks/oracles/tokenizer_cases.py crates/network/tests/it/fixtures [SmolLM2-135M-Instruct.Q4_1.gguf]
 """
 
 import io
