@@ -169,7 +169,7 @@ fn moved(white: &[f64], w: &[f64], c: usize) -> Vec<f64> {
 fn decorrelated(w: &[f64], c: usize) -> Result<Vec<f64>, Error> {
     let gram = linalg::product(c, c, c, w, &linalg::transpose(c, c, w));
     let (values, vectors) = linalg::symmetric_eigen(c, &gram)?;
-    if values.iter().any(|&v| !(v > 0.0)) {
+    if values.iter().any(|&v| v.is_nan() || v <= 0.0) {
         return Err(Error::parameters(
             ICA.name,
             "two components fell together; hint: another seed",

@@ -163,7 +163,7 @@ impl Recipe {
                 return bad(format!("{name} = {n} is too large"));
             }
         }
-        if self.training_pairs() == 0 || !(self.train_share <= 1.0) {
+        if !(0.0..=1.0).contains(&self.train_share) || self.training_pairs() == 0 {
             return bad(format!(
                 "train_share = {} leaves no pairs or more than all",
                 self.train_share
