@@ -1,6 +1,7 @@
 //! Clean activations of the whole set, per site, and what references supply from them.
 
 use super::Runner;
+use super::held::{Arriving, Held};
 use crate::intervention::Operation;
 use crate::network::{Form, record};
 use crate::{Error, patch};
@@ -10,8 +11,18 @@ use std::sync::Arc;
 impl Runner<'_> {
     /// Clean activations of the whole set at a site, `[input, ..]`.
     pub fn clean(&self, site: &str) -> Result<Arc<Tensor>, Error> {
+        self.held(site)?.whole()
+    }
+
+    fn held(&self, site: &str) -> Result<Held, Error> {
         self.capture(&[site])?;
         Ok(self.clean.borrow()[site].clone())
+    }
+
+    /// Clean activations of one input at a site.
+    pub fn clean_row(&self, site: &str, input: usize) -> Result<Vec<f32>, Error> {
+        self.check_input(input)?;
+        self.held(site)?.row(input)
     }
 
     /// Clean outputs of the whole set, `[input, pos, d_vocab_out]` or `[input, d_out]`.
@@ -40,8 +51,20 @@ impl Runner<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut data: Vec<Vec<f32>> = vec![vec![]; missing.len()];
         let n = self.inputs.len();
+        let mut arriving = vec![];
+        let mut bytes: usize = self.clean.borrow().values().map(Held::bytes).sum();
+        for name in missing {
+            let mut shape = self.site(name)?.shape.clone();
+            shape[0] = n;
+            let size = shape.iter().product::<usize>().saturating_mul(4);
+            let beyond = self.budget.as_ref().filter(|b| bytes.saturating_add(size) > b.bytes);
+            if beyond.is_none() {
+                bytes += size;
+            }
+            let folder = beyond.map(|b| b.folder.as_path());
+            arriving.push((*name, Arriving::new(&shape, folder)?, shape));
+        }
         let mut compiled: Option<(usize, Program)> = None;
         let most = if missing.contains(&"hook_logits") { self.batch } else { self.inner_batch };
         for start in (0..n).step_by(most) {
@@ -58,15 +81,13 @@ impl Runner<'_> {
             };
             let picked = self.inputs.pick(rows.clone());
             program.run(&self.context, &self.bind(&picked))?;
-            for (i, d) in data.iter_mut().enumerate() {
-                d.extend_from_slice(program.output(i));
+            for (i, (_, values, _)) in arriving.iter_mut().enumerate() {
+                values.extend(program.output(i))?;
             }
             compiled = Some((rows.len(), program));
         }
-        for (name, d) in missing.iter().zip(data) {
-            let mut shape = self.site(name)?.shape.clone();
-            shape[0] = n;
-            self.clean.borrow_mut().insert(name.to_string(), Arc::new(Tensor::new(&shape, d)?));
+        for (name, values, shape) in arriving {
+            self.clean.borrow_mut().insert(name.to_string(), values.finish(&shape)?);
         }
         Ok(())
     }
@@ -76,11 +97,11 @@ impl Runner<'_> {
         if let Some(m) = self.means.borrow().get(site) {
             return Ok(m.clone());
         }
-        let all = self.clean(site)?;
-        let size = self.site(site)?.size();
-        let mut sums = vec![0f64; size];
-        for row in all.data().chunks_exact(size.max(1)) {
-            sums.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x));
+        let all = self.held(site)?;
+        let mut sums = vec![0f64; self.site(site)?.size()];
+        for input in 0..self.inputs.len() {
+            let row = all.row(input)?;
+            sums.iter_mut().zip(row).for_each(|(s, x)| *s += f64::from(x));
         }
         let n = self.inputs.len().max(1) as f64;
         let mean = Arc::new(sums.into_iter().map(|s| (s / n) as f32).collect::<Vec<_>>());
@@ -94,10 +115,7 @@ impl Runner<'_> {
         match operation {
             Operation::Zero => Ok(vec![0.0; self.site(site)?.size()]),
             Operation::Mean => Ok(self.mean(site)?.to_vec()),
-            Operation::Interchange { input } => {
-                self.check_input(*input)?;
-                Ok(self.clean(site)?.row(*input).to_vec())
-            }
+            Operation::Interchange { input } => self.clean_row(site, *input),
             Operation::Set { .. } | Operation::Add { .. } => Err(Error::Selector {
                 text: site.into(),
                 why: "edges take zero, mean or interchange".into(),

@@ -63,12 +63,11 @@ impl Runner<'_> {
             let info = self.site(&site)?;
             let heads = info.axis_len(Axis::Head).unwrap_or(1);
             let width = info.axis_len(Axis::Unit).unwrap_or(1);
-            let clean = self.clean(&site)?;
             let mut all = Vec::with_capacity(batch * info.size());
             for (row, refs) in rows.iter().zip(&references) {
                 // Unpatched senders bind this input's own clean values: any finite values do.
                 let start = all.len();
-                all.extend_from_slice(clean.row(row.input));
+                all.extend(self.clean_row(&site, row.input)?);
                 let own = &mut all[start..];
                 for (&sender, operation) in refs.range(first..first + heads) {
                     let values = self.supplied(&site, operation)?;

@@ -5,6 +5,7 @@
 
 mod attribution;
 mod clean;
+mod held;
 mod leaves;
 mod place;
 mod rows;
@@ -14,9 +15,11 @@ use crate::network::Form;
 use crate::patch;
 use crate::site::Site;
 use crate::{Error, Inputs, Network};
-use flyroom_tensor::{Bindings, Context, Program, Tensor};
+use flyroom_tensor::{Bindings, Context, Program};
+use held::{Budget, Held};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use place::{Placed, check_bases};
@@ -36,7 +39,8 @@ pub struct Runner<'a> {
     pub(crate) batch: usize,
     /// Rows of a batch whose outputs nobody reads: outputs are often by far the largest site.
     inner_batch: usize,
-    clean: RefCell<BTreeMap<String, Arc<Tensor>>>,
+    clean: RefCell<BTreeMap<String, Held>>,
+    budget: Option<Budget>,
     means: RefCell<BTreeMap<String, Arc<Vec<f32>>>>,
     programs: RefCell<BTreeMap<(String, usize), Program>>,
     slots: BTreeMap<Receiver, Slot>,
@@ -75,10 +79,18 @@ impl<'a> Runner<'a> {
             batch: rows(largest),
             inner_batch: rows(inner.unwrap_or(1)),
             clean: RefCell::default(),
+            budget: None,
             means: RefCell::default(),
             programs: RefCell::default(),
             slots,
         })
+    }
+
+    /// Lets memory hold so many bytes of clean activations; sites beyond go to files in `folder`,
+    /// which are removed with the runner, and are read when they are asked for. No value changes.
+    pub fn with_budget(mut self, bytes: usize, folder: &Path) -> Self {
+        self.budget = Some(Budget { bytes, folder: folder.into() });
+        self
     }
 
     /// The network.

@@ -69,12 +69,11 @@ impl Runner<'_> {
         let value = match operation {
             Operation::Set { values } => set_values(s, site, &mask, values)?,
             Operation::Add { input, factor } => {
-                self.check_input(*input)?;
-                let clean = self.clean(&s.site)?;
-                let (from, to) = (clean.row(*input), clean.row(own));
+                let from = self.clean_row(&s.site, *input)?;
+                let to = self.clean_row(&s.site, own)?;
                 let mut delta: Vec<f32> = from
                     .iter()
-                    .zip(to)
+                    .zip(&to)
                     .zip(&mask)
                     // Equal values differ by 0, masked scores of -infinity too.
                     .map(|((a, b), m)| if *m != 0.0 && a != b { factor * (a - b) } else { 0.0 })

@@ -664,3 +664,46 @@ fn what_a_caller_can_get_wrong_is_an_error_with_the_reason() {
     let none = Inputs::tokens(&[]).unwrap();
     fails(Runner::new(&net, &none, &Context::single()).map(drop), "0 tokens");
 }
+
+#[test]
+fn activations_beyond_the_budget_lie_in_files_and_change_no_bit() {
+    let inputs = inputs();
+    let folder = tempfile::tempdir().unwrap();
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    for c in kinds() {
+        let net = network(Architecture::Transformer(c.clone()));
+        let free = Runner::new(&net, &inputs, &Context::single()).unwrap();
+        // Room for the embeddings of 6 inputs at 5 positions and nothing else.
+        let bytes = 4 * 6 * 5 * c.d_model;
+        let tight = Runner::new(&net, &inputs, &Context::single())
+            .unwrap()
+            .with_budget(bytes, folder.path());
+        let sites = ["hook_embed", "blocks.0.hook_resid_post", "hook_logits"];
+        tight.capture(&sites).unwrap();
+        assert_eq!(files(), 2);
+        for site in sites {
+            let (a, b) = (tight.clean(site).unwrap(), free.clean(site).unwrap());
+            assert_eq!(a.shape(), b.shape());
+            assert_eq!(bits(a.data()), bits(b.data()), "{site} of {c:?}");
+            assert_eq!(bits(&tight.clean_row(site, 4).unwrap()), bits(b.row(4)));
+            assert_eq!(bits(&tight.mean(site).unwrap()), bits(&free.mean(site).unwrap()));
+        }
+        let edges = free.edges().unwrap().edges.clone();
+        let rows = [
+            row(1, vec![on("blocks.0.hook_resid_post", from(4))]),
+            row(1, vec![on("blocks.0.hook_resid_post", Operation::Mean)]),
+            row(1, vec![Intervention::edges(edges, from(3))]),
+        ];
+        for (a, b) in tight.run(&rows).unwrap().iter().zip(free.run(&rows).unwrap()) {
+            assert_eq!(bits(a), bits(&b), "{c:?}");
+        }
+        drop(tight);
+        assert_eq!(files(), 0);
+    }
+    // A folder that cannot be written is named.
+    let net = network(Architecture::Transformer(plain()));
+    let nowhere = folder.path().join("nowhere");
+    let runner = Runner::new(&net, &inputs, &Context::single()).unwrap().with_budget(0, &nowhere);
+    let error = runner.clean("hook_embed").unwrap_err().to_string();
+    assert!(error.contains("nowhere/activations-"), "{error}");
+}
