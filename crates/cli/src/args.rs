@@ -46,6 +46,9 @@ pub enum Command {
         /// Folder for the specimens.
         #[arg(long, default_value = "specimens")]
         out: PathBuf,
+        /// How progress is told on stderr.
+        #[arg(long, default_value = "bar", value_name = "FORM")]
+        progress: Progress,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -114,6 +117,9 @@ pub enum Command {
         /// Folder of the run [default: runs/NAME-OF-THE-PLAN].
         #[arg(long)]
         out: Option<PathBuf>,
+        /// How progress is told on stderr.
+        #[arg(long, default_value = "bar", value_name = "FORM")]
+        progress: Progress,
         /// The board as JSON instead of tables.
         #[arg(long)]
         json: bool,
@@ -144,6 +150,30 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run one cell of a plan, and before it what it needs: for array jobs.
+    Cell {
+        /// The plan in TOML [default: the embedded plan `first-look`].
+        #[arg(long)]
+        plan: Option<PathBuf>,
+        /// Number of the cell, from 0 (`--list` shows them).
+        #[arg(long, required_unless_present = "list", value_name = "N")]
+        index: Option<usize>,
+        /// Show all cells instead: level by level, with what they need and whether they are there.
+        #[arg(long, conflicts_with = "index")]
+        list: bool,
+        /// Compute the cell although it is there, and compare the two contents.
+        #[arg(long, conflicts_with = "list")]
+        again: bool,
+        /// Folder of the run [default: runs/NAME-OF-THE-PLAN].
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// How progress is told on stderr.
+        #[arg(long, default_value = "bar", value_name = "FORM")]
+        progress: Progress,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a specimen, a dictionary or a circuit in the form of another tool.
     Export {
         /// Folder of the specimen.
@@ -164,6 +194,29 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Bring runs of one plan together: cells, truths and ledgers; then write the board.
+    Collect {
+        /// Folders of the runs.
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// Folder to bring them together in [default: the first of them].
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove from a run what its plan does not need.
+    Gc {
+        /// Folder of the run.
+        run: PathBuf,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write the page and the tables of a run once more.
     Report {
         /// Folder of the run.
@@ -172,10 +225,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show a specimen, dictionary, explanation, card or run for people; ask a language model.
+    /// Show what lies at a path, where a row of a run comes from, or what a name means; ask a
+    /// language model.
     Show {
-        /// File or folder; with --prompt a specimen, a Hugging Face folder or a GGUF file.
-        path: PathBuf,
+        /// A specimen, dictionary, explanation, card or run; or the name of an organism, a method, a
+        /// metric, a page or a word. With --prompt a specimen, a Hugging Face folder or a GGUF file.
+        what: PathBuf,
+        /// Of a run: a row by its id, or an organism or a method by its name.
+        #[arg(value_name = "ROW")]
+        row: Option<String>,
+        /// Of a run: what its processes did and how long it took.
+        #[arg(long, conflicts_with = "row")]
+        ledger: bool,
         #[command(flatten)]
         ask: Ask,
         /// As JSON.
@@ -243,6 +304,15 @@ pub struct Asked {
     /// How many of these sentences [default: 16].
     #[arg(long, value_name = "N")]
     pub count: Option<usize>,
+}
+
+/// How progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+pub enum Progress {
+    /// A bar, where stderr is a terminal.
+    Bar,
+    /// One JSON object a line.
+    Json,
 }
 
 /// The three registries.

@@ -6,6 +6,8 @@ mod args;
 mod command;
 mod names;
 mod output;
+mod pages;
+mod progress;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -13,6 +15,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     match command::run(&args) {
+        Ok(_) if output::lost().is_some() => {
+            let why = output::lost().unwrap_or_default();
+            output::error(&anyhow::anyhow!("cannot write to stdout: {why}"));
+            ExitCode::from(2)
+        }
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(e) => {

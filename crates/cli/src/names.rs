@@ -5,7 +5,7 @@ use flyroom_organism::{Parameters, nearest, with_defaults};
 use serde_json::Value;
 
 /// `; hint: did you mean ...?` where a name is near, else the names that there are.
-fn hint<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub fn hint<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     match nearest(wrong, known.iter().copied()) {
         Some(n) => format!("; hint: did you mean '{n}'?"),

@@ -1,15 +1,67 @@
 //! How results and errors reach people.
 
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use serde_json::{Value, json};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
+
+/// Why data did not reach stdout.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Words to stderr are JSON, one object a line.
+static JSON_WORDS: OnceLock<()> = OnceLock::new();
+
+/// From now on words are JSON objects too.
+pub fn words_as_json() {
+    let _ = JSON_WORDS.set(());
+}
+
+/// Why some data did not reach stdout, if it did not.
+pub fn lost() -> Option<String> {
+    LOST.get().cloned()
+}
 
 /// Data to stdout. A reader that went away is no error.
 pub fn data(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    if !text.ends_with('\n') {
-        let _ = out.write_all(b"\n");
+    let mut out = io::stdout().lock();
+    let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(end));
+    if let Err(e) = written.and_then(|()| out.flush())
+        && e.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(format!("{e}{}", way_out(e.kind())));
     }
+}
+
+/// What to do about a disk that does not take what it is given.
+fn way_out(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "; hint: make room and run the same command again; what is finished is kept"
+        }
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            "; hint: choose a place that can be written"
+        }
+        _ => "",
+    }
+}
+
+/// One line of progress as JSON, to stderr.
+pub fn line(
+    event: &str,
+    cell: &str,
+    done: usize,
+    total: usize,
+    seconds: f64,
+    more: &[(&str, Value)],
+) {
+    let seconds = (seconds * 1000.0).round() / 1000.0;
+    let mut object =
+        json!({ "event": event, "cell": cell, "done": done, "total": total, "seconds": seconds });
+    for (name, value) in more {
+        object[*name] = value.clone();
+    }
+    let _ = writeln!(io::stderr().lock(), "{object}");
 }
 
 /// Data as JSON to stdout.
@@ -20,7 +72,9 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Words to stderr.
 pub fn say(quiet: bool, text: &str) {
-    if !quiet {
+    if JSON_WORDS.get().is_some() {
+        let _ = writeln!(io::stderr().lock(), "{}", json!({ "event": "remark", "text": text }));
+    } else if !quiet {
         eprintln!("{text}");
     }
 }
@@ -35,7 +89,16 @@ pub fn error(e: &anyhow::Error) {
             seen.push(text);
         }
     }
-    let text = seen.join(": ");
+    let mut text = seen.join(": ");
+    if let Some(e) = e.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
+        && !text.contains("hint: ")
+    {
+        text.push_str(way_out(e.kind()));
+    }
+    if JSON_WORDS.get().is_some() {
+        let _ = writeln!(io::stderr().lock(), "{}", json!({ "event": "error", "text": text }));
+        return;
+    }
     let (at, skip) = match (text.find("; hint: "), text.find("; did you mean ")) {
         (Some(at), _) => (Some(at), "; hint: ".len()),
         (None, at) => (at, "; ".len()),

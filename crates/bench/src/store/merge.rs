@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::cell::Loaded;
 use super::{Cell, Store, StoreError};
+use crate::foreign::INPUTS;
 use crate::key::Key;
 use crate::plan::Plan;
 
@@ -51,6 +52,7 @@ impl Store {
         }
         // Truths first: a cell of a specimen never lies without one.
         self.take_truths(from, &mut merged)?;
+        self.take_inputs(from)?;
         for key in other.keys()? {
             match Cell::load(&other.folder_of(&key), &key, None) {
                 Ok(Loaded { cell, .. }) => self.take_cell(&cell, &mut merged)?,
@@ -124,6 +126,32 @@ impl Store {
             if let Some(error) = key.and_then(|key| self.get(&key).err()) {
                 merged.broken.push(error.to_string());
             }
+        }
+        Ok(())
+    }
+
+    /// What the plan read from beside it lies in the run. Its content is part of the cells' keys, so
+    /// one copy is as good as another.
+    fn take_inputs(&self, from: &Path) -> Result<(), StoreError> {
+        let Ok(listing) = fs::read_dir(from.join(INPUTS)) else { return Ok(()) };
+        for entry in listing.flatten() {
+            let place = self.root.join(INPUTS).join(entry.file_name());
+            if place.exists() {
+                continue;
+            }
+            let folder = self.session()?.folder()?;
+            let copy = folder.join("copy");
+            if entry.path().is_dir() {
+                self.disk.create_folder(&copy).map_err(|e| StoreError::io("create", &copy, e))?;
+                self.copy(&entry.path(), &copy)?;
+            } else {
+                let bytes = fs::read(entry.path());
+                bytes
+                    .and_then(|bytes| self.disk.write(&copy, &bytes))
+                    .map_err(|e| StoreError::io("write", &copy, e))?;
+            }
+            self.settle(&copy, &place)?;
+            let _ = self.disk.remove_all(&folder);
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! `flyroom breed`: specimens of an organism.
 
-use crate::args::Args;
+use crate::args::{Args, Progress};
+use crate::progress::Steps;
 use crate::{names, output};
 use anyhow::{Result, bail};
 use flyroom_bench::CellSpec;
 use flyroom_organism::Specimen;
 use flyroom_organism::train::Nursery;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -33,6 +33,7 @@ pub fn run(
     seed_range: &str,
     set: &[String],
     out: &Path,
+    progress: Progress,
     as_json: bool,
 ) -> Result<bool> {
     let (organism, parameters) = names::organism(organism, &super::settings(set)?)?;
@@ -56,7 +57,7 @@ pub fn run(
                 dir.display()
             ),
             None => {
-                let bar = progress_bar(args, &label);
+                let steps_done = Steps::new(args, progress, &label);
                 // What was begun with other parameters is not gone on with.
                 let key =
                     CellSpec::new("specimen", organism.entry().name, organism.entry().version)
@@ -67,8 +68,7 @@ pub fn run(
                     checkpoints: Some(dir.join("checkpoints").join(key.short())),
                     every: 500,
                     progress: &|step, steps| {
-                        bar.set_length(steps as u64);
-                        bar.set_position(step as u64);
+                        steps_done.at(step, steps);
                         true
                     },
                 };
@@ -79,7 +79,7 @@ pub fn run(
                         if ours { "; hint: delete this file to breed from the start" } else { "" };
                     anyhow::anyhow!("{text}{way_out}")
                 })?;
-                bar.finish_and_clear();
+                drop(steps_done);
                 let metrics = organism.measure(&parameters, &result.network, &cx)?;
                 let (specimen, truth) = Specimen::new(organism, &parameters, seed, result, metrics);
                 truth.write(&specimen.truth_path(&dir))?;
@@ -134,16 +134,4 @@ pub fn print(bred: &[Value], as_json: bool) -> Result<bool> {
         .collect();
     output::data(&output::table(&["specimen", "id", "measured"], &rows));
     Ok(true)
-}
-
-/// A bar for the steps of one seed; hidden where nobody watches.
-fn progress_bar(args: &Args, label: &str) -> ProgressBar {
-    if !output::watched(args.quiet) {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} steps  {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(0).with_style(style);
-    bar.set_prefix(label.to_owned());
-    bar
 }

@@ -5,15 +5,16 @@ use crate::output;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-pub fn run(what: Registry, as_json: bool) -> Result<bool> {
-    let (entries, columns): (Vec<Value>, &[&str]) = match what {
+/// The entries of a registry, with their parameters.
+pub fn entries(what: Registry) -> Vec<Value> {
+    match what {
         Registry::Organisms => {
             let all = flyroom_organism::registry().iter().map(|o| {
                 let mut v = json!(o.entry());
                 v["parameters"] = json!(o.defaults());
                 v
             });
-            (all.collect(), &["name", "source", "standing", "cost", "summary"])
+            all.collect()
         }
         Registry::Methods => {
             let mut all: Vec<Value> = vec![];
@@ -27,12 +28,18 @@ pub fn run(what: Registry, as_json: bool) -> Result<bool> {
                 v["parameters"] = json!(m.defaults());
                 all.push(v);
             }
-            (all, &["name", "step", "source", "summary"])
+            all
         }
-        Registry::Metrics => {
-            let all = flyroom_validate::METRICS.iter().map(|m| json!(m)).collect();
-            (all, &["name", "table", "null", "summary"])
-        }
+        Registry::Metrics => flyroom_validate::METRICS.iter().map(|m| json!(m)).collect(),
+    }
+}
+
+pub fn run(what: Registry, as_json: bool) -> Result<bool> {
+    let entries = entries(what);
+    let columns: &[&str] = match what {
+        Registry::Organisms => &["name", "source", "standing", "cost", "summary"],
+        Registry::Methods => &["name", "step", "source", "summary"],
+        Registry::Metrics => &["name", "table", "null", "summary"],
     };
     if as_json {
         output::json(&entries)?;

@@ -1,15 +1,19 @@
 //! The commands, one file each.
 
 mod breed;
+mod cell;
+mod collect;
 mod decompose;
 mod describe;
 mod exam;
 mod export;
+mod gc;
 mod import;
 mod list;
 mod prompt;
 mod run;
 mod show;
+mod trace;
 mod validate;
 
 use crate::args::{Args, Command};
@@ -23,8 +27,8 @@ use std::path::Path;
 pub fn run(args: &Args) -> Result<bool> {
     match &args.command {
         Command::List { what, json } => list::run(*what, *json),
-        Command::Breed { organism, seeds, set, out, json } => {
-            breed::run(args, organism, seeds, set, out, *json)
+        Command::Breed { organism, seeds, set, out, progress, json } => {
+            breed::run(args, organism, seeds, set, out, *progress, *json)
         }
         Command::Decompose { specimen, method, site, set, seed, out, json } => {
             decompose::run(args, specimen, method, site.as_deref(), set, *seed, out, *json)
@@ -35,7 +39,20 @@ pub fn run(args: &Args) -> Result<bool> {
         Command::Validate { specimen, explanation, json } => {
             validate::run(args, specimen, explanation, *json)
         }
-        Command::Run { plan, out, json } => run::run(args, plan.as_deref(), out.as_deref(), *json),
+        Command::Run { plan, out, progress, json } => {
+            run::run(args, plan.as_deref(), out.as_deref(), *progress, *json)
+        }
+        Command::Cell { plan, index, list, again, out, progress, json } => {
+            let (plan, root) = run::plan(plan.as_deref(), out.as_deref())?;
+            match index {
+                Some(index) if !list => {
+                    cell::run(args, &plan, &root, *index, *again, *progress, *json)
+                }
+                _ => cell::list(args, &plan, &root, *json),
+            }
+        }
+        Command::Collect { runs, out, json } => collect::run(args, runs, out.as_deref(), *json),
+        Command::Gc { run, dry_run, json } => gc::run(args, run, *dry_run, *json),
         Command::Exam { organism, seed, set, out, submit, specimen, apart, json } => {
             match (submit, specimen, out) {
                 (Some(file), Some(dir), _) => {
@@ -51,9 +68,11 @@ pub fn run(args: &Args) -> Result<bool> {
             export::run(args, specimen, *form, from.as_deref(), site, out, *json)
         }
         Command::Report { run, json } => run::report(run, *json),
-        Command::Show { path, ask, json } => match &ask.prompt {
-            Some(text) => prompt::run(args, path, text, ask, *json),
-            None => show::run(path, *json),
+        Command::Show { what, row, ledger, ask, json } => match (&ask.prompt, row) {
+            (Some(text), _) => prompt::run(args, what, text, ask, *json),
+            (None, Some(row)) => trace::run(args, what, row, *json),
+            (None, None) if *ledger => trace::ledger(what, *json),
+            (None, None) => show::run(what, *json),
         },
         Command::Import { kind, path, rotated, organism, layout, set, asked, out, json } => {
             let mut options =

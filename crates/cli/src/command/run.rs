@@ -1,67 +1,15 @@
 //! `flyroom run`: a plan, from breeding to the board.
 
-use crate::args::Args;
-use crate::output;
+use crate::args::{Args, Progress};
+use crate::{output, progress};
 use anyhow::{Context as _, Result};
+use flyroom_bench::assemble::Finished;
 use flyroom_bench::run::{FIRST_LOOK, catalog, run as carry_out};
-use flyroom_bench::{Observer, Plan, ReportData};
-use indicatif::{ProgressBar, ProgressStyle};
+use flyroom_bench::{Board, Plan, ReportData, Store};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-struct Bar {
-    bar: ProgressBar,
-    working: Mutex<Vec<String>>,
-    quiet: bool,
-}
-
-impl Bar {
-    fn new(args: &Args) -> Self {
-        let bar = if output::watched(args.quiet) {
-            let style =
-                ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
-                    .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(0).with_style(style)
-        } else {
-            ProgressBar::hidden()
-        };
-        Self { bar, working: Mutex::default(), quiet: args.quiet }
-    }
-
-    fn show(&self, change: impl FnOnce(&mut Vec<String>)) {
-        let mut working = self.working.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        change(&mut working);
-        self.bar.set_message(working.join(", "));
-    }
-}
-
-impl Observer for Bar {
-    fn total(&self, cells: usize) {
-        self.bar.set_length(cells as u64);
-    }
-
-    fn started(&self, cell: &str) {
-        self.show(|w| w.push(cell.to_owned()));
-    }
-
-    fn finished(&self, cell: &str, _found: bool) {
-        self.show(|w| w.retain(|c| c != cell));
-        self.bar.inc(1);
-    }
-
-    fn failed(&self, cell: &str, reason: &str) {
-        self.show(|w| w.retain(|c| c != cell));
-        self.bar.suspend(|| output::say(self.quiet, &format!("failed: {cell}: {reason}")));
-        self.bar.inc(1);
-    }
-
-    fn skipped(&self, cell: &str, reason: &str) {
-        self.bar.suspend(|| output::say(self.quiet, &format!("skipped: {cell}: {reason}")));
-        self.bar.inc(1);
-    }
-}
-
-pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) -> Result<bool> {
+/// A plan from its file, or the embedded one, and the folder of its run.
+pub fn plan(plan: Option<&Path>, out: Option<&Path>) -> Result<(Plan, PathBuf)> {
     let (text, file) = match plan {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| {
@@ -73,13 +21,46 @@ pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) 
     };
     let plan = Plan::parse(&text, &file, &catalog())?;
     let root = out.map_or_else(|| PathBuf::from("runs").join(&plan.name), Path::to_path_buf);
-    let bar = Bar::new(args);
-    let finished = carry_out(&plan, &root, &args.cell_context()?, args.threads()?, &bar)
-        .map_err(|e| anyhow::anyhow!("{e}"))?;
-    bar.bar.finish_and_clear();
-    write(&root, &finished.report)?;
-    let bred = serde_json::to_string_pretty(&finished.bred)?;
-    flyroom_network::write_whole(&root.join("specimens.json"), bred.as_bytes())?;
+    Ok((plan, root))
+}
+
+/// The plan of a run that is there.
+pub fn plan_of(store: &Store) -> Result<Plan> {
+    let file = store.root().join("plan.toml").display().to_string();
+    Ok(Plan::parse(&store.plan_text()?, &file, &catalog())?)
+}
+
+pub fn run(
+    args: &Args,
+    plan: Option<&Path>,
+    out: Option<&Path>,
+    progress: Progress,
+    as_json: bool,
+) -> Result<bool> {
+    let (plan, root) = self::plan(plan, out)?;
+    let observer = progress::observer(args, progress);
+    let finished =
+        carry_out(&plan, &root, &args.cell_context()?, args.threads()?, observer.as_ref())
+            .map_err(|e| anyhow::anyhow!("{e}"))?;
+    drop(observer);
+    write_all(&root, &finished)?;
+    print(&finished, as_json)?;
+    for (cell, reason) in &finished.failures {
+        output::say(args.quiet, &format!("failed: {cell}: {reason}"));
+    }
+    say_where(args, &root, &finished.report.board);
+    let Some((cell, reason)) = finished.failures.first() else { return Ok(true) };
+    // Its own way out was printed above; here it is what and where.
+    let reason = reason.lines().next().unwrap_or("");
+    anyhow::bail!(
+        "{} of the cells failed, their rows say so on the board; the first: {cell}: {reason}; \
+         hint: run the same command again after mending the cause",
+        finished.failures.len()
+    )
+}
+
+/// The specimens and the board, for people or as JSON.
+pub fn print(finished: &Finished, as_json: bool) -> Result<()> {
     let board = &finished.report.board;
     if as_json {
         output::data(&board.to_json()?);
@@ -88,18 +69,29 @@ pub fn run(args: &Args, plan: Option<&Path>, out: Option<&Path>, as_json: bool) 
         output::data("");
         output::data(&board.to_text());
     }
-    for (cell, reason) in &finished.failures {
-        output::say(args.quiet, &format!("failed: {cell}: {reason}"));
-    }
+    Ok(())
+}
+
+/// Where everything is, and how a number is traced.
+pub fn say_where(args: &Args, root: &Path, board: &Board) {
+    let run = root.display();
     output::say(args.quiet, &format!("the page: {}", root.join("report.html").display()));
-    let Some((cell, reason)) = finished.failures.first() else { return Ok(true) };
-    // Its own way out was printed above; here it is what and where.
-    let reason = reason.lines().next().unwrap_or("");
-    anyhow::bail!(
-        "{} of the cells failed, all others are on the board; the first: {cell}: {reason}; \
-         hint: run the same command again after mending the cause",
-        finished.failures.len()
-    )
+    if let Some(row) = board.rows.first() {
+        let (id, metric) = (&row.id, &row.metric);
+        output::say(
+            args.quiet,
+            &format!(
+                "where a number comes from: flyroom show {run} ROW (as {id}); what a word means: flyroom show {metric}"
+            ),
+        );
+    }
+}
+
+/// Everything that a run leaves beside its cells.
+pub fn write_all(root: &Path, finished: &Finished) -> Result<()> {
+    write(root, &finished.report)?;
+    let bred = serde_json::to_string_pretty(&finished.bred)?;
+    Ok(flyroom_network::write_whole(&root.join("specimens.json"), bred.as_bytes())?)
 }
 
 /// The board, its table as CSV, and the page, beside the cells that they are made from.

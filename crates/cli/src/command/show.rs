@@ -36,9 +36,15 @@ pub fn run(path: &Path, as_json: bool) -> Result<bool> {
         }
         return Ok(true);
     }
+    if !path.exists()
+        && let Some(name) = path.to_str()
+        && let Some(shown) = super::trace::name(name, as_json)
+    {
+        return shown;
+    }
     if !path.is_file() {
         bail!(
-            "{}: no specimen, dictionary, explanation, card or run; hint: give the folder or file that a flyroom command wrote",
+            "{}: no specimen, dictionary, explanation, card or run; hint: give the folder or file that a flyroom command wrote, or a name of `flyroom list`",
             path.display()
         );
     }

@@ -4,6 +4,10 @@
 mod bits;
 mod cli;
 mod damaged;
+mod disk;
 mod docs;
+mod kills;
 mod resume;
+mod share;
 mod tool;
+mod trace;

@@ -1,0 +1,85 @@
+//! The pages of `docs/` and the words of the glossary, as they were when the binary was built.
+
+const PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+
+const GLOSSARY: &str = include_str!("../../../GLOSSARY.md");
+
+/// The path and the text of the page of a name: one that has it in a heading, or in its own name.
+pub fn page(name: &str) -> Option<(&'static str, &'static str)> {
+    let base = name.split('@').next().unwrap_or(name);
+    let stem = |path: &str| path.rsplit('/').next().map(|n| n.trim_end_matches(".md") == base);
+    let named = PAGES.iter().find(|(path, _)| stem(path) == Some(true));
+    named.or_else(|| PAGES.iter().find(|(_, text)| heads(text).any(|n| n == base))).copied()
+}
+
+/// The names in the headings of a page, separated by commas, code marks aside.
+fn heads(page: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    let headings = page.lines().filter(move |line| {
+        fenced ^= line.starts_with("```");
+        !fenced && (line.starts_with("# ") || line.starts_with("## "))
+    });
+    let name = |n| str::trim_matches(str::trim(n), '`');
+    headings.flat_map(move |h| h.trim_start_matches('#').split(',').map(name))
+}
+
+/// What the glossary says of a word: the heading of the table, and the rest of its line.
+pub fn meanings(word: &str) -> Vec<(&'static str, String)> {
+    let mut heading = "";
+    let mut found = vec![];
+    for line in GLOSSARY.lines() {
+        if let Some(text) = line.strip_prefix("## ") {
+            heading = text;
+        }
+        let Some(row) = line.strip_prefix("| ") else { continue };
+        let Some((first, rest)) = row.split_once(" |") else { continue };
+        let plain = |w: &str| w.trim().trim_matches('`').to_lowercase();
+        if first.split(',').any(|w| plain(w) == word.to_lowercase()) {
+            found.push((heading, rest.trim().trim_end_matches('|').trim().to_owned()));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_of_the_registries_has_its_page_in_the_binary() {
+        let organisms = flyroom_organism::registry().iter().map(|o| o.entry().name);
+        let decompose = flyroom_decompose::registry().iter().map(|m| m.entry().name);
+        let describe = flyroom_describe::registry().iter().map(|m| m.entry().name);
+        let metrics = flyroom_validate::METRICS.iter().map(|m| m.name);
+        for name in organisms.chain(decompose).chain(describe).chain(metrics) {
+            let (path, text) = page(name).unwrap_or_else(|| panic!("{name} has no page"));
+            assert!(path.starts_with("docs/") && text.len() > 100, "{name}: {path}");
+        }
+        assert!(page("no such name").is_none());
+    }
+
+    #[test]
+    fn every_status_of_the_board_is_a_word_of_the_glossary() {
+        use flyroom_bench::board::Status::*;
+        for status in [
+            Ranked,
+            NoTruth,
+            Claim,
+            Single,
+            AtNull,
+            BelowNull,
+            Circular,
+            Ceiling,
+            Truth,
+            Control,
+            Uncontrolled,
+            Invalid,
+            NotApplicable,
+            Untestable,
+            Failed,
+        ] {
+            let said = meanings(status.name());
+            assert!(said.iter().any(|(h, _)| h.contains("Status")), "{}", status.name());
+        }
+    }
+}
