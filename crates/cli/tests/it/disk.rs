@@ -52,7 +52,7 @@ fn small_disks_of_many_sizes_lose_nothing_and_say_what_to_do() {
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
     let board = std::fs::read(dir.path().join("whole/board.json")).expect("a board");
     let mut failed = 0;
-    for kilobytes in (4..=400).step_by(36) {
+    for kilobytes in (4..=400).step_by(66) {
         // Full, then the same command on the same folder with room.
         let script = format!(
             "mount -t tmpfs -o size={kilobytes}k tmpfs disk &&
