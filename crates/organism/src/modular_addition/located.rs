@@ -170,7 +170,7 @@ impl Spectrum {
         sorted.sort_by(f64::total_cmp);
         let (greatest, median) = (sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
         let mut out = Parameters::new();
-        let share: f64 = keys.iter().map(|&k| self.embedding_power[k - 1]).sum();
+        let share = keys.iter().fold(0.0, |s, &k| s + self.embedding_power[k - 1]);
         out.insert("embedding_share".into(), json!(share));
         if median > 0.0 {
             out.insert("embedding_peak".into(), json!(greatest / median));
