@@ -13,8 +13,6 @@ import json
 import sys
 from pathlib import Path
 
-# This file has the name of a package that it needs.
-sys.path = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
 import sentencepiece
 from gguf import GGUFReader, GGUFWriter, TokenType
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
