@@ -100,6 +100,7 @@ impl Describe for DirectLogitAttribution {
         let clean = inputs.pick(0..prompts.pairs.len());
         let runner = Runner::new(network, &clean, &subject.context)?;
         let components = Components::of(network, &runner);
+        components.capture(&runner, &readout)?;
         let mut written = vec![];
         for k in 0..prompts.pairs.len() {
             written.push(components.written(&runner, &readout, &prompts, k)?);
@@ -174,6 +175,19 @@ impl Components {
         names.extend(has("ln_final.b").then(|| "ln_final.b".into()));
         names.extend(has("unembed.b_U").then(|| "b_U".into()));
         Self { names, heads, n_layers, n_heads }
+    }
+
+    /// One pass for all sites that are read.
+    fn capture(&self, runner: &Runner, readout: &Readout) -> Result<(), Error> {
+        let mut sites = vec!["hook_embed".to_owned(), readout.site().to_owned()];
+        sites.extend(readout.scale_site().map(str::to_owned));
+        sites.push("hook_pos_embed".into());
+        for l in 0..self.n_layers {
+            sites.push(format!("blocks.{l}.attn.hook_z"));
+            sites.push(format!("blocks.{l}.hook_mlp_out"));
+        }
+        sites.retain(|s| runner.site(s).is_ok());
+        Ok(runner.capture(&sites.iter().map(String::as_str).collect::<Vec<_>>())?)
     }
 
     fn written(
