@@ -349,12 +349,7 @@ impl<'s, 'a> Sweeps<'s, 'a> {
             name: format!("{}, {}", kind.name(), way.name()),
             quantity: "logit difference recovered".into(),
             unit: String::new(),
-            reading: format!(
-                "{} Mean of {} pairs; the first: {}.",
-                way.reading(kind),
-                self.prompts.pairs.len(),
-                self.prompts.example()
-            ),
+            reading: format!("{} {}", way.reading(kind), self.prompts.averaged("pair")),
             axes: vec![GridAxis::numbered("layer", layers), columns],
             values,
             neutral: way.neutral(),

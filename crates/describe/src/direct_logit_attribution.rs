@@ -263,11 +263,7 @@ impl Components {
     ) -> Vec<Grid> {
         let quantity = "direct effect on the logit difference";
         let null_is = format!("95 % quantile of its size over {draws} random pairs of tokens");
-        let told = format!(
-            "Mean of {} prompts, the final norm's scale frozen; the first: {}.",
-            prompts.pairs.len(),
-            prompts.example()
-        );
+        let told = format!("The final norm's scale is frozen. {}", prompts.averaged("prompt"));
         let grid = |name: &str, reading: &str, axes: Vec<GridAxis>, places: &[usize]| Grid {
             name: name.into(),
             quantity: quantity.into(),

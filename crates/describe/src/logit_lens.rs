@@ -260,13 +260,12 @@ fn grids(
         GridAxis { name: "layer".into(), labels: layers.labels.clone() },
         GridAxis { name: "position".into(), labels: prompts.positions() },
     ];
-    let n = prompts.pairs.len();
     let grid =
         |name: &str, unit: &str, neutral: f64, reading: &str, of: &dyn Fn(&Seen) -> f64| Grid {
             name: name.into(),
             quantity: name.into(),
             unit: unit.into(),
-            reading: format!("{reading} Mean of {n} prompts; the first: {}.", prompts.example()),
+            reading: format!("{reading} {}", prompts.averaged("prompt")),
             axes: axes.clone(),
             values: own.iter().map(|s| finite(of(s))).collect(),
             neutral,
@@ -282,7 +281,7 @@ fn grids(
             "probability of the answer",
             "",
             0.0,
-            &format!("{rows} where a column turns dark the answer can be read off."),
+            &format!("{rows} where a column gains colour the answer can be read off."),
             &|s| s.probability,
         ),
         grid("rank of the answer", "rank", 1.0, &format!("{rows} 1 is the top token."), &|s| {
@@ -296,7 +295,7 @@ fn grids(
             "nats",
             0.0,
             &format!(
-                "KL(final || lens). {rows} where a column turns pale later layers change little."
+                "KL(final || lens). {rows} where a column loses its colour later layers change little."
             ),
             &|s| s.kl,
         ),
@@ -306,7 +305,7 @@ fn grids(
         quantity: "probability of the top token".into(),
         unit: String::new(),
         reading: format!(
-            "The token that the lens puts first, on the first prompt: {}. The darker, the surer.",
+            "The token that the lens puts first, on the first prompt: {}. The stronger the colour, the surer.",
             prompts.example()
         ),
         axes,

@@ -146,6 +146,14 @@ impl<'a> Prompts<'a> {
         token_text(self.task, token)
     }
 
+    /// How many were averaged, and the first of them: `noun` is prompt or pair.
+    pub fn averaged(&self, noun: &str) -> String {
+        match self.pairs.len() {
+            1 => format!("One {noun}: {}.", self.example()),
+            n => format!("Mean of {n} {noun}s; the first: {}.", self.example()),
+        }
+    }
+
     /// The first pair in words.
     pub fn example(&self) -> String {
         let Some(first) = self.pairs.first() else { return String::new() };

@@ -59,8 +59,8 @@ pub fn patterns(
         Ok(Some(Figure::AttentionPatterns(AttentionPatterns {
             title: format!("Attention of {organism} / {}", s.spec.seed),
             caption: format!(
-                "Each row is a token that looks, each column a token that is looked at, the darker \
-                 the more; rows add up to 1. {which}, on the first input of the evaluation set."
+                "Each row is a token that looks, each column a token that is looked at; the stronger \
+                 the colour, the more. Rows add up to 1. {which}, on the first input of the evaluation set."
             ),
             tokens: inputs.token_row(0).iter().map(token).collect(),
             heads,

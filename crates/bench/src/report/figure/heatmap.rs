@@ -219,7 +219,11 @@ fn scale(x: f64, y: f64, neutral: f64, largest: f64, [below, above]: [bool; 2]) 
             at(y)
         ));
     }
-    let end = |i: usize| label(neutral + shares[i] * largest);
+    // What is left of a difference by rounding is no number to read.
+    let end = |i: usize| {
+        let value = neutral + shares[i] * largest;
+        label(if value.abs() < 1e-6 * largest { 0.0 } else { value })
+    };
     text.push_str(&format!(
         "<text class=\"tick\" x=\"{}\" y=\"{2}\" text-anchor=\"end\">{3}</text><text class=\"tick\" x=\"{1}\" y=\"{2}\">{4}</text>",
         at(x + 35.0),

@@ -60,7 +60,7 @@ pub struct FigureGroup {
 }
 
 /// A figure wider than this gets a row of the page to itself.
-const WIDE: f64 = 640.0;
+const WIDE: f64 = 540.0;
 
 impl Figure {
     /// The title.
