@@ -19,6 +19,8 @@ const DRAWS: usize = 64;
 
 /// Text to token ids.
 pub(crate) type Encode<'e> = dyn Fn(&str) -> Result<Vec<u32>, Error> + 'e;
+/// The model's own next token behind each row of tokens.
+pub(crate) type Next<'n> = dyn Fn(&[Vec<u32>]) -> Result<Vec<u32>, Error> + 'n;
 
 /// Words and templates of one folder.
 struct Words {
@@ -126,7 +128,7 @@ pub(crate) fn indirect_objects(
 pub(crate) fn own(
     texts: &[String],
     encode: &Encode,
-    next: &dyn Fn(&[Vec<u32>]) -> Result<Vec<u32>, Error>,
+    next: &Next,
 ) -> Result<Vec<Prompt>, Error> {
     let bad = |why: String| Error::Parameters { organism: "language-model".into(), why };
     let rows = texts.iter().map(|t| encode(t)).collect::<Result<Vec<_>, _>>()?;
