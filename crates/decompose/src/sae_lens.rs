@@ -351,4 +351,32 @@ mod tests {
         let e = Dictionary::load(dir.path()).unwrap_err().to_string();
         assert!(e.contains("hint") && e.contains(CFG), "{e}");
     }
+
+    /// Recorded by benchmarks/oracles/sae_lens.py with SAELens 6.54.12.
+    #[test]
+    fn dictionaries_of_sae_lens_encode_as_there_and_go_back_bit_for_bit() {
+        for name in ["standard", "topk", "jumprelu", "gated"] {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sae_lens").join(name);
+            let d = Dictionary::load(&dir).unwrap();
+            let (recorded, _) = read_safetensors(&dir.join("encoded.safetensors")).unwrap();
+            let tensor = |key: &str| recorded[key].to_tensor().unwrap();
+            let cx = flyroom_tensor::Context::single();
+            let z = d.encode(&tensor("x"), &cx).unwrap();
+            let y = d.reconstruct(&tensor("x"), &cx).unwrap();
+            for (ours, theirs) in [(&z, tensor("z")), (&y, tensor("y"))] {
+                assert_eq!(ours.shape(), theirs.shape());
+                for (a, b) in ours.data().iter().zip(theirs.data()) {
+                    assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{name}: {a} and {b}");
+                }
+            }
+            let again = tempfile::tempdir().unwrap();
+            d.save(again.path()).unwrap();
+            let tensors = |dir: &Path| read_safetensors(&dir.join(WEIGHTS)).unwrap().0;
+            assert_eq!(tensors(again.path()), tensors(&dir), "{name}");
+            let cfg = |dir: &Path| -> Json {
+                serde_json::from_slice(&std::fs::read(dir.join(CFG)).unwrap()).unwrap()
+            };
+            assert_eq!(cfg(again.path()), cfg(&dir), "{name}");
+        }
+    }
 }
