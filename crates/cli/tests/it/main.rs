@@ -7,6 +7,7 @@ mod damaged;
 mod disk;
 mod docs;
 mod kills;
+mod exam;
 mod resume;
 mod share;
 mod tool;
