@@ -125,11 +125,7 @@ pub(crate) fn indirect_objects(
 
 /// A user's prompts; each is the corrupted partner of the one before it, the first of the last.
 /// `next` gives the model's own next token, which is the answer.
-pub(crate) fn own(
-    texts: &[String],
-    encode: &Encode,
-    next: &Next,
-) -> Result<Vec<Prompt>, Error> {
+pub(crate) fn own(texts: &[String], encode: &Encode, next: &Next) -> Result<Vec<Prompt>, Error> {
     let bad = |why: String| Error::Parameters { organism: "language-model".into(), why };
     let rows = texts.iter().map(|t| encode(t)).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = rows.first() else { return Ok(vec![]) };
