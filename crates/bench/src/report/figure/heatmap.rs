@@ -76,7 +76,8 @@ impl Heatmap {
 
     pub(super) fn draw(&self) -> ([f64; 2], String) {
         let finite = || self.values.iter().flatten().flatten().copied().filter(|v| v.is_finite());
-        let largest = finite().map(|v| (v - self.neutral).abs()).fold(0.0, f64::max);
+        let neutral = self.colourless();
+        let largest = finite().map(|v| (v - neutral).abs()).fold(0.0, f64::max);
         let (n_rows, n_columns) = (self.rows.len().max(1), self.columns.len().max(1));
         let place = self.layout();
         let Layout { left, top, cell: [wide, high], upright } = place;
@@ -122,9 +123,14 @@ impl Heatmap {
                 text.push_str(&self.cell(*value, largest, i, j, &place));
             }
         }
-        let signs = [finite().any(|v| v < self.neutral), finite().any(|v| v > self.neutral)];
-        text.push_str(&scale(left, height - 14.0, self.neutral, largest, signs));
+        let signs = [finite().any(|v| v < neutral), finite().any(|v| v > neutral)];
+        text.push_str(&scale(left, height - 14.0, neutral, largest, signs));
         ([width, height], text)
+    }
+
+    /// The value without colour; 0 where a file says nonsense.
+    fn colourless(&self) -> f64 {
+        if self.neutral.is_finite() { self.neutral } else { 0.0 }
     }
 
     fn cell(
@@ -147,7 +153,7 @@ impl Heatmap {
         let Some(v) = value.filter(|v| v.is_finite()) else {
             return format!("<rect class=\"absent\" {side}/>");
         };
-        let from = v - self.neutral;
+        let from = v - self.colourless();
         let share = if largest > 0.0 { from.abs() / largest } else { 0.0 };
         let sign = if from < 0.0 { "negative" } else { "positive" };
         let beyond = if self.outlined.is_some_and(|n| from.abs() > n) { " beyond" } else { "" };
