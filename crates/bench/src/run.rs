@@ -231,7 +231,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
     Ok(Cells { schedule, results, specimens, made, programs })
 }
 
-/// Milliseconds that cells take, by kind, as measured on the main job: they decide what starts first.
+/// Milliseconds that cells take, by kind, roughly: they decide what starts first and no result.
 const COSTS: [(&str, u64); 5] = [
     ("decomposition", 1500),
     ("explanation", 2000),

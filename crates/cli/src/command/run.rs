@@ -102,13 +102,23 @@ pub fn write(root: &Path, report: &ReportData) -> Result<()> {
     put("board.csv", &report.board.to_csv())?;
     put("report.json", &serde_json::to_string(report)?)?;
     let tables = root.join("tables");
-    // Tables of figures that are no more would be taken for tables of this page.
-    if tables.exists() {
-        std::fs::remove_dir_all(&tables).with_context(|| tables.display().to_string())?;
-    }
     std::fs::create_dir_all(&tables).with_context(|| tables.display().to_string())?;
-    for (name, text) in report.tables() {
+    let current = report.tables();
+    for (name, text) in &current {
         flyroom_network::write_whole(&tables.join(name), text.as_bytes())?;
+    }
+    // Tables of figures that are no more would be taken for tables of this page. Another process of
+    // the run may remove them at the same moment.
+    let there = std::fs::read_dir(&tables).with_context(|| tables.display().to_string())?;
+    for file in there.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "csv")) {
+        if !current.iter().any(|(name, _)| file.file_name() == name.as_str()) {
+            match std::fs::remove_file(file.path()) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(e).with_context(|| file.path().display().to_string());
+                }
+                _ => {}
+            }
+        }
     }
     Ok(put("report.html", &report.to_html())?)
 }
