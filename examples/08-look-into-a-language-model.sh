@@ -8,7 +8,7 @@ root="$(cd "$(dirname "$0")/.." && pwd)"
 flyroom() { "${FLYROOM:-$root/target/release/flyroom}" "$@"; }
 prompts="${PROMPTS:-${FLYROOM_FIXTURES:+$FLYROOM_FIXTURES/ioi}}"
 if [[ ! -f "${MODEL:-}" || ! -d "$prompts" ]]; then
-  echo "SKIPPED: set MODEL to a GGUF file and PROMPTS to a folder of indirect-object templates"
+  echo "LEFT OUT: a look into a language model; set MODEL to a GGUF file and PROMPTS to a folder of indirect-object templates"
   exit 0
 fi
 model="$(realpath "$MODEL")" prompts="$(realpath "$prompts")"

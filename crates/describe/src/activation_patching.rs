@@ -360,6 +360,7 @@ impl<'s, 'a> Sweeps<'s, 'a> {
             null,
             words: vec![],
             detail: false,
+            distance: false,
         })
     }
 

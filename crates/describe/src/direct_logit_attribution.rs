@@ -276,6 +276,7 @@ impl Components {
             null: places.iter().map(|&i| null[i]).collect(),
             words: vec![],
             detail: false,
+            distance: false,
         };
         let all: Vec<usize> = (0..self.names.len()).collect();
         let component = GridAxis { name: "component".into(), labels: self.names.clone() };

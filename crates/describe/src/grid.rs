@@ -15,6 +15,7 @@
 //!     null: vec![Some(0.3); 4],
 //!     words: vec![],
 //!     detail: false,
+//!     distance: false,
 //! };
 //! assert_eq!(grid.at(1, 0), Some(3.0));
 //! assert!(grid.check().is_ok());
@@ -65,6 +66,9 @@ pub struct Grid {
     /// Kept for who asks: another grid says it better at first sight.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detail: bool,
+    /// Small is the finding: a value far from the neutral one, and so beyond the null, is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub distance: bool,
 }
 
 impl Grid {
@@ -145,6 +149,7 @@ mod tests {
             null: (0..20).map(|i| Some(f64::from(i))).collect(),
             words: vec![],
             detail: false,
+            distance: false,
         }
     }
 

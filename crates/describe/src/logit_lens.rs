@@ -274,6 +274,7 @@ fn grids(
             null: null.iter().map(|s| finite(of(s))).collect(),
             words: vec![],
             detail: matches!(unit, "rank" | "logits"),
+            distance: unit == "nats",
         };
     let rows = "Rows are the residual stream before each layer, the last one the network itself:";
     let mut all = vec![
@@ -315,6 +316,7 @@ fn grids(
         null: top.iter().map(|t| finite(t.null)).collect(),
         words: top.iter().map(|t| prompts.text(t.token)).collect(),
         detail: false,
+        distance: false,
     });
     all
 }

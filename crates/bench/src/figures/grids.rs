@@ -64,8 +64,12 @@ pub fn figure(grid: &Grid, method: &str, organism: &str, seed: u64) -> Figure {
         values: lines(&grid.values),
         neutral: grid.neutral,
         words: grid.words.chunks(columns.max(1)).map(<[_]>::to_vec).collect(),
-        // Every word says its own; what stands out there is the colour.
-        outlined: grid.null_effect().map(|n| n.1).filter(|_| grid.words.is_empty()),
+        // Every word says its own; what stands out there is the colour. Of a distance the small is
+        // the finding.
+        outlined: grid
+            .null_effect()
+            .map(|n| n.1)
+            .filter(|_| grid.words.is_empty() && !grid.distance),
         nulls: lines(&grid.null),
     })
 }

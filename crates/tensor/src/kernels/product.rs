@@ -264,8 +264,11 @@ impl Grid {
             return grid;
         }
         let mut wanted = (4 * cx.threads()).min(cost / (16 * 1024));
-        // Whole batch entries first, then blocks of rows, then blocks of columns.
-        for (axis, unit) in [(0, 1), (1, 24), (2, 64)] {
+        // Whole batch entries first, then blocks of the longer side: every part of it packs the
+        // whole other operand anew.
+        let (rows, cols) = ((1, 24), (2, 64));
+        let sides = if sizes[2] > sizes[1] { [cols, rows] } else { [rows, cols] };
+        for (axis, unit) in [(0, 1), sides[0], sides[1]] {
             let units = sizes[axis].div_ceil(unit);
             let parts = wanted.min(units).max(1);
             grid.steps[axis] = units.div_ceil(parts) * unit;
