@@ -161,10 +161,11 @@ impl Cases {
 }
 
 /// What a run that failed in a cell leaves on purpose: the ledger, which says so, and the board and
-/// the page, with its tables, of all that did not fail.
+/// the page, with its tables, of all that did not fail; and the index, which remembers what it verified.
 fn a_run_keeps(path: &Path) -> bool {
     let name = path.display().to_string();
-    let written = ["run/board.", "run/specimens.json", "run/report.", "run/tables/"];
+    let written =
+        ["run/board.", "run/specimens.json", "run/report.", "run/tables/", "run/index.json"];
     path.starts_with("run/ledger")
         || written.iter().any(|w| name.starts_with(w)) && !name.contains("tmp")
 }
