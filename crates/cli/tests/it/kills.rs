@@ -3,38 +3,13 @@
 //! The moments come from a seeded stream, so a failure can be looked for again (as far as a clock
 //! allows). `FLYROOM_KILLS` sets how many kills; `.ci/kills N` is the long run.
 
-use crate::tool::{command, line, scratch};
+use crate::tool::{command, line, scratch, small_plan};
 use flyroom_bench::{Key, Store};
 use flyroom_tensor::Stream;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-const PLAN: &str = r#"name = "small"
-
-[[organism]]
-name = "superposition-5-2"
-seeds = 2
-set = { steps = 600, batch = 32 }
-
-[[organism]]
-name = "induction-compiled"
-set = { letters = 3, seq = 3, n_heads = 1 }
-
-[[method]]
-step = "decompose"
-name = "random"
-
-[[method]]
-step = "decompose"
-name = "pca"
-
-[[method]]
-step = "describe"
-name = "exact-patching"
-set = { pairs = 4 }
-"#;
 
 /// Runs the plan until it ends or the time is over; `None` if it was killed.
 #[allow(clippy::disallowed_methods, reason = "the moment of a kill is a moment of the clock")]
@@ -79,7 +54,7 @@ fn kills_at_random_moments_lose_no_finished_cell_and_corrupt_nothing() {
     let wanted: usize =
         std::env::var("FLYROOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(25);
     let dir = scratch();
-    std::fs::write(dir.path().join("plan.toml"), PLAN).expect("a plan");
+    std::fs::write(dir.path().join("plan.toml"), small_plan(2, 600, 32)).expect("a plan");
     let begin = Instant::now();
     let whole = line(dir.path(), "run plan.toml --out whole --quiet");
     let took = begin.elapsed();

@@ -1,34 +1,9 @@
 //! A process that is killed at any moment loses time and nothing else.
 
-use crate::tool::{command, line, listing, scratch};
+use crate::tool::{command, line, listing, scratch, small_plan};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-
-const PLAN: &str = r#"name = "small"
-
-[[organism]]
-name = "superposition-5-2"
-seeds = 2
-set = { steps = 1500, batch = 64 }
-
-[[organism]]
-name = "induction-compiled"
-set = { letters = 3, seq = 3, n_heads = 1 }
-
-[[method]]
-step = "decompose"
-name = "random"
-
-[[method]]
-step = "decompose"
-name = "pca"
-
-[[method]]
-step = "describe"
-name = "exact-patching"
-set = { pairs = 4 }
-"#;
 
 fn start(dir: &Path, arguments: &str) -> Child {
     command(dir, &arguments.split_whitespace().collect::<Vec<_>>())
@@ -65,7 +40,7 @@ fn temporary(dir: &Path) -> Vec<String> {
 #[allow(clippy::disallowed_methods, reason = "moments of the kills are shares of a duration")]
 fn a_run_killed_five_times_ends_with_the_same_board() {
     let dir = scratch();
-    std::fs::write(dir.path().join("plan.toml"), PLAN).expect("a plan");
+    std::fs::write(dir.path().join("plan.toml"), small_plan(2, 1500, 64)).expect("a plan");
     let begin = Instant::now();
     let whole = line(dir.path(), "run plan.toml --out whole --quiet --json");
     let took = begin.elapsed();
@@ -96,7 +71,7 @@ fn a_run_killed_five_times_ends_with_the_same_board() {
 #[test]
 fn a_run_that_is_finished_does_nothing_again() {
     let dir = scratch();
-    let plan = PLAN.replace("steps = 1500", "steps = 20");
+    let plan = small_plan(2, 20, 64);
     std::fs::write(dir.path().join("plan.toml"), plan).expect("a plan");
     let first = line(dir.path(), "run plan.toml --out run --quiet --json");
     assert_eq!(first.code, Some(0), "{}", first.stderr);

@@ -1,40 +1,15 @@
 //! Several processes on one run, and one run from several machines.
 
-use crate::tool::{command, copy, flyroom, line, listing, scratch};
+use crate::tool::{command, copy, flyroom, line, listing, scratch, small_plan};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-const PLAN: &str = r#"name = "small"
-
-[[organism]]
-name = "superposition-5-2"
-seeds = 3
-set = { steps = 300, batch = 32 }
-
-[[organism]]
-name = "induction-compiled"
-set = { letters = 3, seq = 3, n_heads = 1 }
-
-[[method]]
-step = "decompose"
-name = "random"
-
-[[method]]
-step = "decompose"
-name = "pca"
-
-[[method]]
-step = "describe"
-name = "exact-patching"
-set = { pairs = 4 }
-"#;
-
 /// A folder with the plan and a run of it by one process.
 fn whole() -> tempfile::TempDir {
     let dir = scratch();
-    std::fs::write(dir.path().join("plan.toml"), PLAN).expect("a plan");
+    std::fs::write(dir.path().join("plan.toml"), small_plan(3, 300, 32)).expect("a plan");
     let ran = line(dir.path(), "run plan.toml --out whole --quiet --threads 1");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     dir
@@ -238,7 +213,7 @@ fn garbage_goes_and_what_the_plan_needs_is_not_computed_again() {
     let dir = whole();
     let path = dir.path();
     // Cells of an older plan: more seeds and another method.
-    let older = PLAN.replace("seeds = 3", "seeds = 4").replace("\"pca\"", "\"neurons\"");
+    let older = small_plan(4, 300, 32).replace("\"pca\"", "\"neurons\"");
     std::fs::write(path.join("older.toml"), older).expect("a plan");
     assert_eq!(line(path, "run older.toml --out older --quiet").code, Some(0));
     for folder in ["cells", "truth"] {
@@ -300,8 +275,7 @@ fn progress_as_json_is_one_object_a_line() {
 #[test]
 fn a_cell_that_fails_keeps_its_rows_on_the_board_with_the_reason() {
     let dir = whole();
-    let plan =
-        PLAN.replace("set = { steps = 300, batch = 32 }", "set = { steps = 20, batch = 32 }");
+    let plan = small_plan(3, 20, 32);
     std::fs::write(dir.path().join("plan.toml"), plan).expect("a plan");
     let first = line(dir.path(), "run plan.toml --out run --quiet --json").json();
     // A specimen is damaged: what is made from it fails, and nothing else.

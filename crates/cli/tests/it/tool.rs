@@ -84,3 +84,33 @@ pub fn copy(from: &Path, to: &Path) {
 pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
+
+/// A plan of seconds: `seeds` trained specimens and a compiled one, two decompositions and a circuit.
+pub fn small_plan(seeds: u64, steps: u64, batch: u64) -> String {
+    format!(
+        r#"name = "small"
+
+[[organism]]
+name = "superposition-5-2"
+seeds = {seeds}
+set = {{ steps = {steps}, batch = {batch} }}
+
+[[organism]]
+name = "induction-compiled"
+set = {{ letters = 3, seq = 3, n_heads = 1 }}
+
+[[method]]
+step = "decompose"
+name = "random"
+
+[[method]]
+step = "decompose"
+name = "pca"
+
+[[method]]
+step = "describe"
+name = "exact-patching"
+set = {{ pairs = 4 }}
+"#
+    )
+}
