@@ -5,14 +5,13 @@
 //! mean, over the last tenth of the training, of the least latent that stayed (their eq. 7 with a
 //! sample of batches). The dictionary is therefore a JumpReLU, as SAELens writes it.
 
+use crate::largest::Settings;
 use crate::method::Method;
-use crate::train::{Auxiliary, Loop};
 use crate::{Data, Dictionary, Encode, Error};
-use flyroom_tensor::Context;
-use serde::{Deserialize, Serialize};
+use flyroom_tensor::{Context, Graph};
 
 /// BatchTopK sparse autoencoder.
-pub(crate) const BATCH_TOPK: Method<Settings> = Method {
+pub(crate) const BATCH_TOPK: Method<Settings<f64>> = Method {
     name: "batch-topk",
     version: 1,
     summary: "Sparse autoencoder that keeps the k times batch largest latents of a batch.",
@@ -20,50 +19,9 @@ pub(crate) const BATCH_TOPK: Method<Settings> = Method {
     run: decompose,
 };
 
-/// Parameters of the method.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Settings {
-    /// Latents; 0 means four for each unit of the site.
-    n_latents: usize,
-    /// Latents that are active on average, a fraction too; 0 means the root of the number of units,
-    /// rounded down.
-    k: f64,
-    /// Steps of training.
-    steps: usize,
-    /// Samples in a batch.
-    batch: usize,
-    /// Learning rate of Adam; falls linearly to 0 over the last fifth.
-    lr: f64,
-    /// Times that dead latents start anew, evenly over the first half of the training.
-    resamples: usize,
-    /// Dead latents that reconstruct what is left of a sample; 0 switches this loss off.
-    auxk: usize,
-    /// Weight of that loss.
-    auxk_coefficient: f64,
-    /// Steps without firing after which a latent counts as dead.
-    dead_after: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            n_latents: 0,
-            k: 0.0,
-            steps: 2000,
-            batch: 256,
-            lr: 3e-3,
-            resamples: 5,
-            auxk: 0,
-            auxk_coefficient: 1.0 / 32.0,
-            dead_after: 100,
-        }
-    }
-}
-
-fn decompose(s: Settings, data: &Data, seed: u64, cx: &Context) -> Result<Dictionary, Error> {
+fn decompose(s: Settings<f64>, data: &Data, seed: u64, cx: &Context) -> Result<Dictionary, Error> {
     let (_, d) = data.checked()?;
-    let n_latents = if s.n_latents == 0 { 4 * d } else { s.n_latents };
+    let n_latents = s.latents(d);
     let k = if s.k == 0.0 { d.isqrt().max(1) as f64 } else { s.k };
     if !(k > 0.0 && k <= n_latents as f64) {
         let why = format!("k = {k} of n_latents = {n_latents}");
@@ -71,30 +29,15 @@ fn decompose(s: Settings, data: &Data, seed: u64, cx: &Context) -> Result<Dictio
     }
     let all = s.batch.saturating_mul(n_latents);
     let kept = ((k * s.batch as f64).round() as usize).min(all);
-    let kind = Loop {
-        method: BATCH_TOPK.name,
-        n_latents,
-        steps: s.steps,
-        batch: s.batch,
-        lr: s.lr,
-        beta1: 0.9,
-        unit_rows: true,
-        resamples: s.resamples,
-        auxiliary: (s.auxk > 0).then_some(Auxiliary {
-            k: s.auxk,
-            coefficient: s.auxk_coefficient,
-            dead_after: s.dead_after,
-        }),
-        latents: &|g, pre| {
-            let positive = g.relu(pre)?;
-            let flat = g.reshape(positive, &[1, all])?;
-            let largest = g.top_k(flat, kept)?;
-            g.reshape(largest, &[s.batch, n_latents])
-        },
-        penalty: None,
+    let latents = |g: &mut Graph, pre| {
+        let positive = g.relu(pre)?;
+        let flat = g.reshape(positive, &[1, all])?;
+        let largest = g.top_k(flat, kept)?;
+        g.reshape(largest, &[s.batch, n_latents])
     };
     let (mut least, mut steps) = (0.0, 0usize);
-    let w = kind.train(data, seed, cx, &mut |t, z| {
+    let training = s.training(BATCH_TOPK.name, n_latents, &latents);
+    let w = training.train(data, seed, cx, &mut |t, z| {
         let smallest = z.iter().copied().filter(|&z| z > 0.0).reduce(f32::min);
         if let Some(z) = smallest.filter(|_| 10 * t > 9 * s.steps) {
             least += f64::from(z);

@@ -9,7 +9,7 @@
 //! | `method.rs`, `registry.rs` | the trait [`Decompose`], its [`Data`], the list of methods |
 //! | `collect.rs`, `writer.rs` | [`collect`]: activations of a subject at a site, and the matrix behind them |
 //! | `dictionary.rs`, `sae_lens.rs`, `sparsify.rs` | [`Dictionary`] in memory and as the folders of two peers |
-//! | `train.rs` | the training loop of sparse dictionaries |
+//! | `train.rs`, `largest.rs` | the training loop of sparse dictionaries; what TopK and BatchTopK share |
 //! | `neurons.rs`, `random.rs`, `pca.rs`, `ica.rs`, `svd.rs`, `l1.rs`, `topk.rs`, `batch_topk.rs` | one method each |
 
 mod batch_topk;
@@ -18,6 +18,7 @@ mod dictionary;
 mod error;
 mod ica;
 mod l1;
+mod largest;
 mod method;
 mod neurons;
 mod pca;

@@ -6,14 +6,13 @@
 //! anew (`resamples`) or get a loss of their own (`auxk`, the paper's remedy, their section 2.2).
 
 use crate::dictionary::record_latents;
+use crate::largest::Settings;
 use crate::method::Method;
-use crate::train::{Auxiliary, Loop};
 use crate::{Data, Dictionary, Encode, Error};
-use flyroom_tensor::Context;
-use serde::{Deserialize, Serialize};
+use flyroom_tensor::{Context, Graph};
 
 /// TopK sparse autoencoder.
-pub(crate) const TOPK: Method<Settings> = Method {
+pub(crate) const TOPK: Method<Settings<usize>> = Method {
     name: "topk",
     version: 1,
     summary: "Sparse autoencoder that keeps the k largest latents.",
@@ -21,72 +20,21 @@ pub(crate) const TOPK: Method<Settings> = Method {
     run: decompose,
 };
 
-/// Parameters of the method.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Settings {
-    /// Latents; 0 means four for each unit of the site.
-    n_latents: usize,
-    /// Latents that may be active at once; 0 means the root of the number of units, rounded down.
-    k: usize,
-    /// Steps of training.
-    steps: usize,
-    /// Samples in a batch.
-    batch: usize,
-    /// Learning rate of Adam; falls linearly to 0 over the last fifth.
-    lr: f64,
-    /// Times that dead latents start anew, evenly over the first half of the training.
-    resamples: usize,
-    /// Dead latents that reconstruct what is left of a sample; 0 switches this loss off.
-    auxk: usize,
-    /// Weight of that loss.
-    auxk_coefficient: f64,
-    /// Steps without firing after which a latent counts as dead.
-    dead_after: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            n_latents: 0,
-            k: 0,
-            steps: 2000,
-            batch: 256,
-            lr: 3e-3,
-            resamples: 5,
-            auxk: 0,
-            auxk_coefficient: 1.0 / 32.0,
-            dead_after: 100,
-        }
-    }
-}
-
-fn decompose(s: Settings, data: &Data, seed: u64, cx: &Context) -> Result<Dictionary, Error> {
+fn decompose(
+    s: Settings<usize>,
+    data: &Data,
+    seed: u64,
+    cx: &Context,
+) -> Result<Dictionary, Error> {
     let (_, d) = data.checked()?;
-    let n_latents = if s.n_latents == 0 { 4 * d } else { s.n_latents };
+    let n_latents = s.latents(d);
     let k = if s.k == 0 { d.isqrt().max(1) } else { s.k };
     if k > n_latents {
         return Err(Error::parameters(TOPK.name, format!("k = {k} of n_latents = {n_latents}")));
     }
     let encode = Encode::TopK(k);
-    let kind = Loop {
-        method: TOPK.name,
-        n_latents,
-        steps: s.steps,
-        batch: s.batch,
-        lr: s.lr,
-        beta1: 0.9,
-        unit_rows: true,
-        resamples: s.resamples,
-        auxiliary: (s.auxk > 0).then_some(Auxiliary {
-            k: s.auxk,
-            coefficient: s.auxk_coefficient,
-            dead_after: s.dead_after,
-        }),
-        latents: &|g, pre| record_latents(g, pre, &encode),
-        penalty: None,
-    };
-    let w = kind.train(data, seed, cx, &mut |_, _| {})?;
+    let latents = |g: &mut Graph, pre| record_latents(g, pre, &encode);
+    let w = s.training(TOPK.name, n_latents, &latents).train(data, seed, cx, &mut |_, _| {})?;
     Dictionary::new(&data.site, w.w_enc, w.b_enc, w.w_dec, w.b_dec, encode)
 }
 

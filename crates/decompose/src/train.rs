@@ -23,6 +23,9 @@ use flyroom_tensor::{Bindings, Context, Graph, Program, Stream, Tensor, Value};
 
 type Recorded = Result<Value, flyroom_tensor::Error>;
 
+/// How pre-activations `[sample, latent]` become latents.
+pub(crate) type Latents<'a> = dyn Fn(&mut Graph, Value) -> Recorded + 'a;
+
 /// A kind of dictionary, with its sizes.
 pub(crate) struct Loop<'a> {
     /// For errors, and the first part of the names of its streams.
@@ -42,7 +45,7 @@ pub(crate) struct Loop<'a> {
     pub resamples: usize,
     pub auxiliary: Option<Auxiliary>,
     /// From pre-activations `[sample, latent]` to latents.
-    pub latents: &'a dyn Fn(&mut Graph, Value) -> Recorded,
+    pub latents: &'a Latents<'a>,
     pub penalty: Option<Penalty<'a>>,
 }
 
