@@ -13,6 +13,7 @@
 //! a patch that changes no bit is not run.
 
 use crate::grid::{Grid, GridAxis, finite};
+use crate::method::{settings, signed};
 use crate::prompts::{Pair, Prompts};
 use crate::readout::{Direction, Readout};
 use crate::{Describe, Description, Error};
@@ -23,7 +24,6 @@ use flyroom_organism::{Parameters, Subject, defaults_of};
 use flyroom_tensor::Stream;
 use flyroom_tensor::random::Generator;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 const NAME: &str = "activation-patching";
 
@@ -183,11 +183,7 @@ impl Describe for ActivationPatching {
         seed: u64,
     ) -> Result<Description, Error> {
         let bad = |why: String| Error::Parameters { method: NAME.into(), why };
-        let settings: Settings = {
-            let mut all = self.defaults();
-            all.extend(parameters.clone());
-            serde_json::from_value(Json::Object(all)).map_err(|e| bad(e.to_string()))?
-        };
+        let settings: Settings = settings(NAME, self.defaults(), parameters)?;
         let kinds = named(&settings.sites, &Kind::ALL, Kind::name).map_err(bad)?;
         let ways = named(&settings.directions, &Way::ALL, Way::name).map_err(bad)?;
         let itself = match settings.source.as_str() {
@@ -216,7 +212,7 @@ impl Describe for ActivationPatching {
                 why: "the network has none of these sites".into(),
             });
         }
-        let explanation = crate::method::signed(NAME, subject, vec![], Body::Snapshot);
+        let explanation = signed(NAME, subject, vec![], Body::Snapshot);
         Ok(Description { grids, ..Description::new(explanation) })
     }
 }

@@ -5,6 +5,7 @@
 //! gradient on the way from the corrupted input. Scores are positive where the edge helps. The
 //! circuit keeps the edges whose score is at least `keep` of m(N) - m(0).
 
+use crate::method::{settings, signed};
 use crate::metric::{CircuitMetric, Reference, mean};
 use crate::{Describe, Description, EdgeScore, Error};
 use flyroom_decompose::{Dictionary, MethodEntry};
@@ -94,12 +95,7 @@ impl Describe for Scores {
         parameters: &Parameters,
         _seed: u64,
     ) -> Result<Description, Error> {
-        let settings: Settings = {
-            let mut all = defaults_of::<Settings>();
-            all.extend(parameters.clone());
-            serde_json::from_value(Json::Object(all))
-                .map_err(|e| Error::Parameters { method: self.name().into(), why: e.to_string() })?
-        };
+        let settings: Settings = settings(self.name(), defaults_of::<Settings>(), parameters)?;
         let metric = CircuitMetric::new(subject, settings.pairs.max(1), self.name())?;
         let table = metric.table().clone();
         let (whole, nothing) = metric.ends(Reference::Resample)?;
@@ -138,7 +134,7 @@ impl Describe for Scores {
         let kept = edges.iter().filter(|e| e.score.abs() >= least && e.score != 0.0);
         let body =
             Body::Circuit { edges: kept.map(|e| e.edge).collect(), ablation: Ablation::Resample };
-        let explanation = crate::method::signed(self.name(), subject, vec![], body);
+        let explanation = signed(self.name(), subject, vec![], body);
         Ok(Description { edges, ..Description::new(explanation) })
     }
 }

@@ -10,6 +10,7 @@
 //! that nobody asked about.
 
 use crate::grid::{Grid, GridAxis, finite};
+use crate::method::{settings, signed};
 use crate::metric::mean;
 use crate::prompts::Prompts;
 use crate::readout::{Readout, dot};
@@ -20,7 +21,6 @@ use flyroom_network::{Network, Runner};
 use flyroom_organism::{Parameters, Subject, defaults_of};
 use flyroom_tensor::Stream;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 const NAME: &str = "direct-logit-attribution";
 
@@ -87,12 +87,7 @@ impl Describe for DirectLogitAttribution {
         parameters: &Parameters,
         seed: u64,
     ) -> Result<Description, Error> {
-        let settings: Settings = {
-            let mut all = self.defaults();
-            all.extend(parameters.clone());
-            serde_json::from_value(Json::Object(all))
-                .map_err(|e| Error::Parameters { method: NAME.into(), why: e.to_string() })?
-        };
+        let settings: Settings = settings(NAME, self.defaults(), parameters)?;
         let prompts = Prompts::new(subject, settings.prompts.max(1), NAME)?;
         let network = subject.network();
         let readout = Readout::new(network, NAME)?;
@@ -141,7 +136,7 @@ impl Describe for DirectLogitAttribution {
         }
         let null: Vec<Option<f64>> = sizes.into_iter().map(high).collect();
         let grids = components.grids(&prompts, &mean_of(&shares), &null, settings.nulls.max(1));
-        let explanation = crate::method::signed(NAME, subject, vec![], Body::Snapshot);
+        let explanation = signed(NAME, subject, vec![], Body::Snapshot);
         Ok(Description { grids, ..Description::new(explanation) })
     }
 }

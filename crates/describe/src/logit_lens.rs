@@ -10,6 +10,7 @@
 //! and the distance to its final distribution.
 
 use crate::grid::{Grid, GridAxis, finite};
+use crate::method::{settings, signed};
 use crate::prompts::Prompts;
 use crate::{Describe, Description, Error};
 use flyroom_decompose::{Dictionary, MethodEntry};
@@ -18,7 +19,6 @@ use flyroom_network::{Intervention, Operation, Row, Runner, Selector};
 use flyroom_organism::{Parameters, Subject, defaults_of};
 use flyroom_tensor::math;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 const NAME: &str = "logit-lens";
 const STREAM: &str = "unembed.hook_in";
@@ -74,12 +74,7 @@ impl Describe for LogitLens {
         parameters: &Parameters,
         _seed: u64,
     ) -> Result<Description, Error> {
-        let settings: Settings = {
-            let mut all = self.defaults();
-            all.extend(parameters.clone());
-            serde_json::from_value(Json::Object(all))
-                .map_err(|e| Error::Parameters { method: NAME.into(), why: e.to_string() })?
-        };
+        let settings: Settings = settings(NAME, self.defaults(), parameters)?;
         let prompts = Prompts::new(subject, settings.prompts.max(1), NAME)?;
         let inputs = prompts.inputs();
         let runner = Runner::new(subject.network(), &inputs, &subject.context)?;
@@ -113,7 +108,7 @@ impl Describe for LogitLens {
             }
         }
         let grids = grids(&prompts, &layers, &own, &null, &top);
-        let explanation = crate::method::signed(NAME, subject, vec![], Body::Snapshot);
+        let explanation = signed(NAME, subject, vec![], Body::Snapshot);
         Ok(Description { grids, ..Description::new(explanation) })
     }
 }

@@ -5,7 +5,9 @@ use flyroom_decompose::{Dictionary, MethodEntry};
 use flyroom_explanation::{Body, Explanation, Part};
 use flyroom_network::Edge;
 use flyroom_organism::{Parameters, Subject};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 /// A score of one edge; positive = the edge helps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +91,18 @@ pub trait Describe: Sync {
         parameters: &Parameters,
         seed: u64,
     ) -> Result<Description, Error>;
+}
+
+/// Settings of a method: its defaults, overlaid with what was set.
+pub(crate) fn settings<S: DeserializeOwned>(
+    method: &str,
+    defaults: Parameters,
+    set: &Parameters,
+) -> Result<S, Error> {
+    let mut all = defaults;
+    all.extend(set.clone());
+    serde_json::from_value(Json::Object(all))
+        .map_err(|e| Error::Parameters { method: method.into(), why: e.to_string() })
 }
 
 /// An explanation of a subject that bears its method's name.
