@@ -3,29 +3,9 @@
 //! `/dev/full`. Where the system allows none of it the test says so.
 #![cfg(target_os = "linux")]
 
-use crate::tool::{command, line, scratch};
+use crate::tool::{command, line, scratch, small_plan};
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-const PLAN: &str = r#"name = "small"
-
-[[organism]]
-name = "superposition-5-2"
-set = { steps = 600, batch = 32 }
-
-[[organism]]
-name = "induction-compiled"
-set = { letters = 3, seq = 3, n_heads = 1 }
-
-[[method]]
-step = "decompose"
-name = "random"
-
-[[method]]
-step = "describe"
-name = "exact-patching"
-set = { pairs = 4 }
-"#;
 
 /// A shell in a namespace where it may mount.
 fn shell(dir: &Path, script: &str) -> Command {
@@ -47,7 +27,7 @@ fn small_disks_of_many_sizes_lose_nothing_and_say_what_to_do() {
         eprintln!("SKIPPED: this system lets nobody mount a small disk");
         return;
     }
-    std::fs::write(dir.path().join("plan.toml"), PLAN).expect("a plan");
+    std::fs::write(dir.path().join("plan.toml"), small_plan(1, 600, 32)).expect("a plan");
     let whole = line(dir.path(), "run plan.toml --out whole --quiet");
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
     let board = std::fs::read(dir.path().join("whole/board.json")).expect("a board");
@@ -86,7 +66,7 @@ fn small_disks_of_many_sizes_lose_nothing_and_say_what_to_do() {
 #[test]
 fn files_that_may_not_grow_are_named_and_the_same_command_goes_on() {
     let dir = scratch();
-    std::fs::write(dir.path().join("plan.toml"), PLAN).expect("a plan");
+    std::fs::write(dir.path().join("plan.toml"), small_plan(1, 600, 32)).expect("a plan");
     let whole = line(dir.path(), "run plan.toml --out whole --quiet --json");
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
     let mut failed = 0;

@@ -1,33 +1,12 @@
 //! Every number on the screen leads to its files and to its page in two commands.
 
-use crate::tool::{line, scratch};
+use crate::tool::{line, scratch, small_plan};
 use std::path::Path;
-
-const PLAN: &str = r#"name = "small"
-
-[[organism]]
-name = "superposition-5-2"
-seeds = 2
-set = { steps = 50, batch = 32 }
-
-[[organism]]
-name = "induction-compiled"
-set = { letters = 3, seq = 3, n_heads = 1 }
-
-[[method]]
-step = "decompose"
-name = "random"
-
-[[method]]
-step = "describe"
-name = "exact-patching"
-set = { pairs = 4 }
-"#;
 
 #[test]
 fn every_row_leads_to_the_files_of_every_seed_and_to_a_page() {
     let dir = scratch();
-    std::fs::write(dir.path().join("plan.toml"), PLAN).expect("a plan");
+    std::fs::write(dir.path().join("plan.toml"), small_plan(2, 50, 32)).expect("a plan");
     let ran = line(dir.path(), "run plan.toml --out run");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let last = ran.stderr.lines().last().expect("a last line");
@@ -83,7 +62,7 @@ fn names_and_words_lead_to_their_pages() {
 #[test]
 fn an_organism_of_a_run_leads_to_its_specimens_and_a_wrong_name_to_the_nearest() {
     let dir = scratch();
-    std::fs::write(dir.path().join("plan.toml"), PLAN).expect("a plan");
+    std::fs::write(dir.path().join("plan.toml"), small_plan(2, 50, 32)).expect("a plan");
     assert_eq!(line(dir.path(), "run plan.toml --out run --quiet").code, Some(0));
     let ran = line(dir.path(), "show run superposition-5-2");
     assert!(ran.stdout.matches("specimen.json").count() == 2, "{}", ran.stdout);
