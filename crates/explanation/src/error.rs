@@ -36,6 +36,9 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A text that is no program.
+    #[error(transparent)]
+    Text(#[from] Box<crate::rasp::Diagnostic>),
     /// A part that contradicts itself or the body.
     #[error("part '{part}': {why}")]
     Part {

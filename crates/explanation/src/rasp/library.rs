@@ -7,20 +7,27 @@
 //! no network holds, is the variable `*_selector_width` without an alignment.
 
 use super::ast::{
-    Binary, Combine, Expr, INDICES, Lambda, Predicate, Program, Select, TOKENS, Unary,
+    Binary, Combine, Expr, INDICES, Lambda, Predicate, Program, Select, TOKENS, Unary, Variable,
 };
 use crate::Value;
 
-/// `width_of` selected, as Tracr computes it: the width, 1 / (1 + width), and back.
-fn counted(p: Program, name: &str, select: Select) -> Program {
+/// `name` as the number of keys selected, the way Tracr computes it: the width, 1 / (1 + width),
+/// and back.
+pub(super) fn counting(name: &str, select: Select) -> [Variable; 3] {
     let (width, share) =
         (format!("{name}_selector_width"), format!("{name}_selector_width_attn_output"));
     let one = || Lambda::constant(1);
     let to_share = one().with(Binary::Div, Lambda::X.with(Binary::Add, one()));
     let to_width = one().with(Binary::Div, Lambda::X).then(Unary::Round).with(Binary::Sub, one());
-    p.define(&width, Expr::SelectorWidth { select })
-        .define(&share, Expr::Map { f: to_share, x: width })
-        .define(name, Expr::Map { f: to_width, x: share })
+    [
+        Variable { name: width.clone(), expr: Expr::SelectorWidth { select } },
+        Variable { name: share.clone(), expr: Expr::Map { f: to_share, x: width } },
+        Variable { name: name.into(), expr: Expr::Map { f: to_width, x: share } },
+    ]
+}
+
+fn counted(p: Program, name: &str, select: Select) -> Program {
+    counting(name, select).into_iter().fold(p, |p, v| p.define(v.name, v.expr))
 }
 
 fn moved(select: Select, x: &str) -> Expr {
