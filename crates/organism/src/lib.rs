@@ -7,6 +7,7 @@
 //! | [`Truth`]: features, circuit, program | `truth.rs` |
 //! | [`Specimen`] on disk | `specimen.rs` |
 //! | training with checkpoints | `train.rs` |
+//! | compiled networks: truth from labels and weights | `labelled.rs` |
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
 pub mod composition;
@@ -16,6 +17,7 @@ mod gauge;
 pub mod import;
 pub mod induction;
 mod induction_compiled;
+mod labelled;
 mod language_model;
 pub mod modadd_analytic;
 mod modular_addition;

@@ -8,7 +8,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `tracr/compiled.rs` | [`Compiled`]: labels and encodings, and what they say of variables |
-//! | `tracr/truth.rs` | features, circuit, program and exam in the coordinates of a gauge |
+//!
+//! Task and truth are those of every [labelled](crate::labelled) network.
 //!
 //! ```
 //! use flyroom_organism::find;
@@ -21,23 +22,19 @@
 mod compiled;
 #[cfg(test)]
 mod tests;
-mod truth;
 
 pub use compiled::{Compiled, Config, OutputEncoding};
 
 use crate::import::not_bred;
-use crate::task::other_inputs;
+use crate::labelled::Labelled;
 use crate::train::Nursery;
 use crate::{
-    Answers, Bred, Distance, Entry, Error, Gauge, Organism, Parameters, Source, Standing, Task,
-    Truth, defaults_of, typed,
+    Bred, Entry, Error, Gauge, Organism, Parameters, Source, Standing, Task, Truth, defaults_of,
+    typed,
 };
-use flyroom_explanation::Value;
-use flyroom_explanation::rasp::{Interpreter, Overrides};
-use flyroom_network::{Inputs, Network, Runner};
+use flyroom_network::Network;
 use flyroom_tensor::{Context, Stream};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 /// A compiled program of Tracr's examples.
 #[derive(Debug)]
@@ -48,8 +45,6 @@ pub struct Tracr {
     /// In the coordinates in which it was compiled.
     aligned: bool,
     summary: &'static str,
-    /// Edges that resampling with an input of equal length moves.
-    testable: &'static [&'static str],
 }
 
 /// `hist`: how often the token of each position occurs.
@@ -58,7 +53,6 @@ pub const HIST: Tracr = Tracr {
     program: "hist",
     aligned: false,
     summary: "Tracr's histogram, compiled: how often each token occurs.",
-    testable: &["embed->a0.h0<q>", "embed->a0.h0<k>", "a0.h0->m0", "m0->logits"],
 };
 
 /// `reverse`: the sequence backwards. Its length path is constant for inputs of one length.
@@ -67,7 +61,6 @@ pub const REVERSE: Tracr = Tracr {
     program: "reverse",
     aligned: false,
     summary: "Tracr's reverse, compiled: the sequence backwards.",
-    testable: &["embed->a3.h0<v>", "a3.h0->logits"],
 };
 
 /// `sort_unique`: distinct tokens in order.
@@ -76,14 +69,6 @@ pub const SORT_UNIQUE: Tracr = Tracr {
     program: "sort_unique",
     aligned: false,
     summary: "Tracr's sort of distinct tokens, compiled.",
-    testable: &[
-        "embed->a0.h0<q>",
-        "embed->a0.h0<k>",
-        "embed->a1.h0<v>",
-        "a0.h0->m0",
-        "m0->a1.h0<k>",
-        "a1.h0->logits",
-    ],
 };
 
 /// `frac_prevs_x`: the share of x among the tokens so far.
@@ -92,7 +77,6 @@ pub const FRAC_PREVS: Tracr = Tracr {
     program: "frac_prevs_x",
     aligned: false,
     summary: "Tracr's share of x among the tokens so far, compiled.",
-    testable: &["embed->m0", "m0->a1.h0<v>", "a1.h0->logits"],
 };
 
 /// [`HIST`] in the coordinates in which it was compiled.
@@ -156,6 +140,11 @@ impl Tracr {
         Ok(s)
     }
 
+    fn labelled(&self, settings: &Settings) -> Result<Labelled, Error> {
+        let bad = |why: String| Error::Parameters { organism: self.name.into(), why };
+        settings.compiled.labelled().map_err(bad)
+    }
+
     /// The network and its truth in the coordinates of this entry: as compiled, or in a random
     /// gauge from the seed.
     pub(crate) fn settle(
@@ -164,7 +153,8 @@ impl Tracr {
         compiled: Network,
         seed: u64,
     ) -> Result<(Network, Truth), Error> {
-        let truth = truth::truth(&settings.compiled, &compiled, self.testable)?;
+        let labelled = self.labelled(settings)?;
+        let truth = labelled.truth(&compiled, &Context::single())?;
         match compiled.architecture().transformer() {
             Some(c) if !self.aligned => {
                 let gauge = Gauge::random(c, &Stream::new(seed, "gauge"));
@@ -172,59 +162,6 @@ impl Tracr {
             }
             _ => Ok((compiled, truth)),
         }
-    }
-
-    fn task_of(&self, c: &Compiled, n: usize) -> Result<Task, Error> {
-        let bad = |why: String| Error::Parameters { organism: self.name.into(), why };
-        if !(1..=c.max_seq_len).contains(&n) {
-            return Err(bad(format!("sequences have 1 to {} tokens, not {n}", c.max_seq_len)));
-        }
-        let sequences = c.sequences(n).map_err(bad)?;
-        let program = Interpreter::new(&c.program().map_err(bad)?)?;
-        let readout = c.readout_code().map_err(bad)?;
-        let d_out = readout.dims();
-        let mut rows = Vec::with_capacity(sequences.len());
-        let mut reads = vec![];
-        let mut values = vec![];
-        for s in &sequences {
-            rows.push(c.ids(s));
-            let tokens: Vec<Value> = s.iter().map(|&i| c.token(i)).collect();
-            let trace = program.run(&tokens, &Overrides::none())?;
-            reads.push(false);
-            values.extend(vec![0.0; d_out]);
-            for v in trace.output() {
-                reads.push(*v != Value::None);
-                let code = readout.encode(v).ok_or_else(|| bad(format!("no output {v}")))?;
-                values.extend(code);
-            }
-        }
-        let numerical = matches!(c.output_encoding, OutputEncoding::Numerical(_));
-        let (answers, distance) = match numerical {
-            true => (Answers::Values(values), Distance::Squared { weights: vec![1.0] }),
-            false => (
-                Answers::Classes(
-                    values
-                        .chunks_exact(d_out)
-                        .map(|v| v.iter().position(|&x| x == 1.0).unwrap_or(0) as u32)
-                        .collect(),
-                ),
-                Distance::CentredLogits,
-            ),
-        };
-        Ok(Task {
-            domain: format!("all {} sequences of {n} tokens behind BOS", rows.len()),
-            exhaustive: true,
-            clean: rows.len(),
-            partner: other_inputs(rows.len(), n as u64),
-            inputs: Inputs::tokens(&rows)?,
-            reads,
-            answers,
-            d_out,
-            columns: d_out,
-            distance,
-            vocabulary: c.vocabulary(),
-            modulus: None,
-        })
     }
 }
 
@@ -250,8 +187,8 @@ impl Organism for Tracr {
 
     /// `length` counts the tokens behind BOS.
     fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
-        let c = self.settings(parameters)?.compiled;
-        self.task_of(&c, length.unwrap_or(c.max_seq_len))
+        let c = self.labelled(&self.settings(parameters)?)?;
+        c.task(length.unwrap_or(c.length))
     }
 
     /// Over all inputs of all lengths: `accuracy` where the output is a class, and `max_error`,
@@ -263,41 +200,6 @@ impl Organism for Tracr {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error> {
-        let c = self.settings(parameters)?.compiled;
-        let (mut right, mut read, mut inputs, mut worst) = (0f64, 0usize, 0usize, 0f32);
-        let mut classes = true;
-        for n in 1..=c.max_seq_len {
-            let task = self.task_of(&c, n)?;
-            let runner = Runner::new(network, &task.inputs, cx)?;
-            let logits = runner.logits()?;
-            let counted = task.reads.iter().filter(|&&r| r).count();
-            match task.accuracy(logits.data()) {
-                Some(share) => right += share * counted as f64,
-                None => classes = false,
-            }
-            read += counted;
-            inputs += task.clean;
-            for (i, (row, &reads)) in
-                logits.data().chunks_exact(task.d_out).zip(&task.reads).enumerate()
-            {
-                for (k, x) in row.iter().enumerate() {
-                    let wanted = match &task.answers {
-                        Answers::Values(v) => v[i * task.d_out + k],
-                        Answers::Classes(c) if reads && c[i] as usize == k => 1.0,
-                        Answers::Classes(_) => 0.0,
-                    };
-                    if i % task.pos() != 0 {
-                        worst = worst.max((x - wanted).abs());
-                    }
-                }
-            }
-        }
-        let mut out = Parameters::new();
-        if classes {
-            out.insert("accuracy".into(), json!((right / read.max(1) as f64)));
-        }
-        out.insert("max_error".into(), json!(worst));
-        out.insert("inputs".into(), json!(inputs));
-        Ok(out)
+        self.labelled(&self.settings(parameters)?)?.measure(network, cx)
     }
 }

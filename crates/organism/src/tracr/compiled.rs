@@ -4,17 +4,12 @@
 //! are the program's, `tokens` and `indices` among them; `one` is the constant 1. The label of
 //! `compiler_pad` belongs to a token that no weight reads and no input holds.
 
-use flyroom_explanation::rasp::{Program, TOKENS, library};
+use crate::labelled::{BOS, Labelled, Variable};
+use flyroom_explanation::rasp::{INDICES, Program, TOKENS, library};
 use flyroom_explanation::{Code, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The token before every sequence.
-pub const BOS: &str = "BOS";
-
-/// Sequences of one length that are enumerated at most.
-const SEQUENCES: usize = 1 << 20;
 
 /// Labels and encodings of a compiled program.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -72,17 +67,6 @@ impl Default for OutputEncoding {
     fn default() -> Self {
         Self::Categories(BTreeMap::new())
     }
-}
-
-/// A variable of the labels.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Labelled {
-    /// Its name.
-    pub name: String,
-    /// Residual dimensions.
-    pub dims: Vec<usize>,
-    /// A one-hot of these values, in order of the dimensions, or a number.
-    pub code: Code,
 }
 
 impl Compiled {
@@ -157,17 +141,6 @@ impl Compiled {
         }
     }
 
-    /// Token `i` of the program's vocabulary.
-    pub(crate) fn token(&self, i: usize) -> Value {
-        self.typed(&self.vocab[i])
-    }
-
-    /// Ids of a sequence behind BOS, from indices into the vocabulary.
-    pub(crate) fn ids(&self, sequence: &[usize]) -> Vec<u32> {
-        let words = sequence.iter().map(|&i| self.vocab[i].as_str());
-        [BOS].into_iter().chain(words).map(|t| self.input_encoding[t]).collect()
-    }
-
     /// What each token id means.
     pub(crate) fn vocabulary(&self) -> Vec<Value> {
         let mut all: Vec<(u32, &String)> =
@@ -176,39 +149,17 @@ impl Compiled {
         all.into_iter().map(|(_, t)| self.typed(t)).collect()
     }
 
-    /// All sequences of `n` indices into the vocabulary, in order.
-    pub(crate) fn sequences(&self, n: usize) -> Result<Vec<Vec<usize>>, String> {
-        let v = self.vocab.len();
-        let total = u32::try_from(n)
-            .ok()
-            .and_then(|n| v.checked_pow(n))
-            .filter(|&t| t <= SEQUENCES)
-            .ok_or_else(|| format!("{v}^{n} sequences are more than {SEQUENCES}"))?;
-        let digits = |i: usize| {
-            let mut rest = i;
-            let mut s: Vec<usize> = (0..n)
-                .map(|_| {
-                    let d = rest % v;
-                    rest /= v;
-                    d
-                })
-                .collect();
-            s.reverse();
-            s
-        };
-        Ok((0..total).map(digits).collect())
-    }
-
     /// A variable of the program: where its labels lie and what they mean. BOS and the pad are no
     /// values of `tokens`.
-    pub(crate) fn variable(&self, name: &str) -> Option<Labelled> {
+    fn variable(&self, name: &str) -> Option<Variable> {
         let mut dims = vec![];
         let mut values = vec![];
         for (d, label) in self.residual_labels.iter().enumerate() {
             match label.split_once(':') {
                 None if label == name => {
                     let code = Code::Scalar { scale: 1.0, offset: 0.0 };
-                    return Some(Labelled { name: name.into(), dims: vec![d], code });
+                    let domain = self.numbers(name);
+                    return Some(Variable { name: name.into(), dims: vec![d], code, domain });
                 }
                 Some((v, text))
                     if v == name && (v != TOKENS || self.vocab.iter().any(|t| t == text)) =>
@@ -219,8 +170,8 @@ impl Compiled {
                 _ => {}
             }
         }
-        let code = Code::OneHot { values };
-        (!dims.is_empty()).then(|| Labelled { name: name.into(), dims, code })
+        let code = Code::OneHot { values: values.clone() };
+        (!dims.is_empty()).then(|| Variable { name: name.into(), dims, code, domain: values })
     }
 
     /// Residual dimensions of the output, in order of its encoding.
@@ -255,25 +206,44 @@ impl Compiled {
         }
     }
 
-    /// The values that a variable may be set to.
-    pub(crate) fn domain(&self, v: &Labelled) -> Vec<Value> {
+    /// The values that a variable with one dimension may be set to.
+    fn numbers(&self, name: &str) -> Vec<Value> {
         let n = self.max_seq_len as i64;
-        match &v.code {
-            Code::OneHot { values } => values.clone(),
-            // 1 / (1 + width)
-            _ if v.name.ends_with("_attn_output") => {
-                (0..=n).map(|w| Value::Real(1.0 / (1.0 + w as f64))).collect()
-            }
-            // shares a / b
-            _ if v.name.starts_with("frac_prevs") => {
-                let mut shares: Vec<Value> = (1..=n)
-                    .flat_map(|b| (0..=b).map(move |a| Value::Real(a as f64 / b as f64)))
-                    .collect();
-                shares.sort();
-                shares.dedup();
-                shares
-            }
-            _ => vec![Value::Real(0.0), Value::Real(1.0)],
+        // 1 / (1 + width)
+        if name.ends_with("_attn_output") {
+            return (0..=n).map(|w| Value::Real(1.0 / (1.0 + w as f64))).collect();
         }
+        // shares a / b
+        if name.starts_with("frac_prevs") {
+            let mut shares: Vec<Value> = (1..=n)
+                .flat_map(|b| (0..=b).map(move |a| Value::Real(a as f64 / b as f64)))
+                .collect();
+            shares.sort();
+            shares.dedup();
+            return shares;
+        }
+        vec![Value::Real(0.0), Value::Real(1.0)]
+    }
+
+    /// Program, labels and encodings in the form that every compiled network has.
+    pub(crate) fn labelled(&self) -> Result<Labelled, String> {
+        let program = self.program()?;
+        let id = |t: &str| {
+            let id = self.input_encoding.get(t).copied();
+            id.ok_or_else(|| format!("no id of '{t}' in input_encoding"))
+        };
+        let named = program.variables.iter().map(|v| v.name.as_str());
+        let named = [TOKENS, INDICES].into_iter().chain(named);
+        Ok(Labelled {
+            name: self.program.clone(),
+            labels: self.residual_labels.clone(),
+            variables: named.filter_map(|name| self.variable(name)).collect(),
+            readout: self.readout_code()?,
+            vocabulary: self.vocabulary(),
+            tokens: self.vocab.iter().map(|t| id(t)).collect::<Result<_, _>>()?,
+            bos: id(BOS)?,
+            length: self.max_seq_len,
+            program,
+        })
     }
 }

@@ -1,0 +1,205 @@
+//! Who writes and who reads which residual dimensions, by the weights alone.
+//!
+//! A component writes the dimensions in which a column of its output matrix is not zero, and reads
+//! those in which a row of its input matrix is not. An edge exists where its ends share a
+//! dimension, and the task's corruption can move it where it changes what the receiver makes of
+//! the sender's write: the sum that a neuron, a value or a logit gets, and for a query or a key the
+//! scores of some query against each other, for a shift of all of them is no change.
+
+use crate::{Error, Task};
+use flyroom_network::{Edge, EdgeTable, Network, Receiver, Runner, Sender, TransformerConfig};
+use flyroom_tensor::{Context, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Inputs on which corruption is tried, spread evenly over the task.
+const TRIED: usize = 256;
+/// Smallest change of what is read, relative to the receiver's largest weight, or of a score.
+const MOVED: f32 = 1e-3;
+
+/// The wiring of a network in the coordinates of its labels.
+pub(super) struct Wiring<'a> {
+    network: &'a Network,
+    table: EdgeTable,
+    written: BTreeMap<Sender, BTreeSet<usize>>,
+    read: BTreeMap<Receiver, BTreeSet<usize>>,
+    config: &'a TransformerConfig,
+}
+
+/// One head of a weight `[head, rows, columns]`, or all of a weight `[rows, columns]`.
+fn slice(t: &Tensor, head: Option<usize>) -> &[f32] {
+    match (head, t.shape()) {
+        (Some(h), &[_, rows, columns]) => &t.data()[h * rows * columns..(h + 1) * rows * columns],
+        _ => t.data(),
+    }
+}
+
+fn reading(r: Receiver) -> (String, Option<usize>) {
+    match r {
+        Receiver::Query(l, h) => (format!("blocks.{l}.attn.W_Q"), Some(h)),
+        Receiver::Key(l, h) => (format!("blocks.{l}.attn.W_K"), Some(h)),
+        Receiver::Value(l, h) => (format!("blocks.{l}.attn.W_V"), Some(h)),
+        Receiver::Mlp(l) => (format!("blocks.{l}.mlp.W_in"), None),
+        Receiver::Logits => ("unembed.W_U".into(), None),
+    }
+}
+
+impl<'a> Wiring<'a> {
+    pub fn new(network: &'a Network) -> Result<Self, Error> {
+        let Some(c) = network.architecture().transformer() else {
+            return Err(Error::Truth("only a transformer has edges".into()));
+        };
+        if c.n_kv_heads != c.n_heads {
+            return Err(Error::Truth("heads of a compiled network share no keys".into()));
+        }
+        let table = EdgeTable::new(c);
+        let d = c.d_model;
+        let used = |name: &str, head, by_column: bool| -> Result<BTreeSet<usize>, Error> {
+            let t = network.weight(name)?;
+            let n = t.shape()[t.shape().len() - 1];
+            let nonzero = slice(t, head).iter().enumerate().filter(|(_, x)| **x != 0.0);
+            Ok(nonzero.map(|(i, _)| if by_column { i % n } else { i / n % d }).collect())
+        };
+        let mut written = BTreeMap::new();
+        for &s in &table.senders {
+            let (name, head) = match s {
+                Sender::Embed => ("embed.W_E".into(), None),
+                Sender::PosEmbed => ("pos_embed.W_pos".into(), None),
+                Sender::Head(l, h) => (format!("blocks.{l}.attn.W_O"), Some(h)),
+                Sender::Mlp(l) => (format!("blocks.{l}.mlp.W_out"), None),
+            };
+            written.insert(s, used(&name, head, true)?);
+        }
+        let mut read = BTreeMap::new();
+        for &r in &table.receivers {
+            let (name, head) = reading(r);
+            read.insert(r, used(&name, head, false)?);
+        }
+        Ok(Self { network, table, written, read, config: c })
+    }
+
+    /// Edges whose ends share a dimension.
+    pub fn edges(&self) -> impl Iterator<Item = Edge> + '_ {
+        let shares = |e: &Edge| !self.written[&e.from].is_disjoint(&self.read[&e.to]);
+        self.table.edges.iter().copied().filter(shares)
+    }
+
+    /// The first component that writes one of these dimensions.
+    pub fn writer(&self, dims: &[usize]) -> Option<Sender> {
+        let writes = |s: &&Sender| dims.iter().any(|d| self.written[*s].contains(d));
+        self.table.senders.iter().find(writes).copied()
+    }
+
+    /// The residual stream at a depth; `None` where no component runs between it and the depth
+    /// before.
+    pub fn residual(&self, depth: usize) -> Option<String> {
+        match (depth, depth % 2, self.config.d_mlp > 0) {
+            (0, ..) => Some("blocks.0.hook_resid_pre".into()),
+            (n, 1, true) => Some(format!("blocks.{}.hook_resid_mid", n / 2)),
+            (n, 1, false) => Some(format!("blocks.{}.hook_resid_post", n / 2)),
+            (n, _, true) => Some(format!("blocks.{}.hook_resid_post", n / 2 - 1)),
+            _ => None,
+        }
+    }
+
+    /// The last depth.
+    pub fn last(&self) -> usize {
+        2 * self.config.n_layers
+    }
+
+    /// Edges that the task's corruption moves.
+    pub fn testable(&self, task: &Task, cx: &Context) -> Result<BTreeSet<Edge>, Error> {
+        let clean: Vec<usize> =
+            (0..task.clean).step_by(task.clean.div_ceil(TRIED).max(1)).collect();
+        let rows = clean.iter().copied().chain(clean.iter().map(|&i| task.partner[i]));
+        let inputs = task.inputs.pick(rows);
+        let runner = Runner::new(self.network, &inputs, cx)?;
+        let mut out = BTreeSet::new();
+        for e in self.edges() {
+            if self.moves(e, &runner, clean.len())? {
+                out.insert(e);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Whether an edge carries other values on some of the first `n` inputs than on the `n` behind
+    /// them.
+    fn moves(&self, e: Edge, runner: &Runner, n: usize) -> Result<bool, Error> {
+        let (site, heads, head) = match e.from {
+            Sender::Embed => ("hook_embed".into(), 1, 0),
+            Sender::PosEmbed => return Ok(false),
+            Sender::Head(l, h) => (format!("blocks.{l}.attn.hook_result"), self.config.n_heads, h),
+            Sender::Mlp(l) => (format!("blocks.{l}.hook_mlp_out"), 1, 0),
+        };
+        // What a change of a query meets are the keys, and the other way round.
+        let met = match e.to {
+            Receiver::Query(l, h) => Some((format!("blocks.{l}.attn.hook_k"), h)),
+            Receiver::Key(l, h) => Some((format!("blocks.{l}.attn.hook_q"), h)),
+            _ => None,
+        };
+        let met = match met {
+            Some((site, head)) => Some((runner.clean(&site)?, head)),
+            None => None,
+        };
+        let (name, slot) = reading(e.to);
+        let t = self.network.weight(&name)?;
+        let (w, width) = (slice(t, slot), t.shape()[t.shape().len() - 1]);
+        let d = self.config.d_model;
+        let dims: Vec<usize> =
+            self.written[&e.from].intersection(&self.read[&e.to]).copied().collect();
+        let floor = MOVED * w.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let writes = runner.clean(&site)?;
+        for i in 0..n {
+            let (a, b) = (writes.row(i), writes.row(n + i));
+            let change = |at: usize| {
+                let mut change = vec![0f32; width];
+                for &j in &dims {
+                    let delta = b[at + j] - a[at + j];
+                    let row = &w[j * width..(j + 1) * width];
+                    change.iter_mut().zip(row).for_each(|(c, w)| *c += delta * w);
+                }
+                change
+            };
+            let changes: Vec<Vec<f32>> =
+                (head * d..a.len()).step_by(heads * d).map(change).collect();
+            let moved = match &met {
+                None => changes.iter().flatten().any(|c| c.abs() > floor),
+                Some((other, head)) => {
+                    let heads = self.config.n_heads;
+                    let rows = other.row(i).chunks_exact(width).skip(*head).step_by(heads);
+                    self.scores_move(e.to, &changes, &rows.collect::<Vec<_>>())
+                }
+            };
+            if moved {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a change of queries moves a key's score against another's, `others` being the
+    /// keys, or a change of keys, `others` being the queries.
+    fn scores_move(&self, to: Receiver, changes: &[Vec<f32>], others: &[&[f32]]) -> bool {
+        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
+        let of_queries = matches!(to, Receiver::Query(..));
+        (0..others.len()).any(|query| {
+            let seen = if self.config.causal { query + 1 } else { others.len() };
+            let scores = (0..seen).map(|key| match of_queries {
+                true => dot(&changes[query], others[key]),
+                false => dot(&changes[key], others[query]),
+            });
+            let (low, high) = scores.fold((f32::MAX, f32::MIN), |(l, h), s| (l.min(s), h.max(s)));
+            high - low > MOVED * self.config.attn_scale
+        })
+    }
+}
+
+/// How many components have run when a place of the residual stream is read: 0 behind the
+/// embeddings, then one more behind each attention and each MLP.
+pub(super) fn depth(writer: Sender) -> usize {
+    match writer {
+        Sender::Embed | Sender::PosEmbed => 0,
+        Sender::Head(l, _) => 2 * l + 1,
+        Sender::Mlp(l) => 2 * l + 2,
+    }
+}
