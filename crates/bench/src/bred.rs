@@ -6,7 +6,7 @@ use crate::store::Cell;
 use flyroom_organism::{Parameters, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A specimen of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,15 +55,46 @@ pub fn text(bred: &[Bred]) -> String {
     out
 }
 
+/// Everything that was measured on specimens of one organism, a line for each number or word, a
+/// column for each seed.
+pub fn every(bred: &[Bred]) -> String {
+    let names: BTreeSet<&String> = bred.iter().flat_map(|b| b.metrics.keys()).collect();
+    let said = |v: Option<&Value>| match v {
+        Some(Value::Number(n)) => n.as_f64().map_or_else(|| n.to_string(), small),
+        Some(Value::String(s)) => s.clone(),
+        Some(other) => other.to_string(),
+        None => "-".to_owned(),
+    };
+    let mut lines = vec![vec!["measured, seed".to_owned()]];
+    lines[0].extend(bred.iter().map(|b| b.seed.to_string()));
+    for name in names {
+        let values = bred.iter().map(|b| said(b.metrics.get(name)));
+        lines.push([name.replace('_', " ")].into_iter().chain(values).collect());
+    }
+    let columns = bred.len() + 1;
+    let width = |c: usize| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let padded = |l: &Vec<String>| {
+        let cells = l.iter().zip(&widths).enumerate();
+        let cells =
+            cells.map(|(c, (x, &w))| if c == 0 { format!("{x:<w$}") } else { format!("{x:>w$}") });
+        cells.collect::<Vec<_>>().join("  ") + "\n"
+    };
+    lines.iter().map(padded).collect()
+}
+
+/// A number of the board, and one that would be rounded to nothing in powers of ten.
+fn small(x: f64) -> String {
+    if x != 0.0 && x.abs() < 5e-4 { format!("{x:.0e}") } else { crate::board::number(x) }
+}
+
 fn finding(name: &str, values: &[&Value]) -> Option<String> {
     let n = values.len();
     let numbers: Vec<f64> = values.iter().filter_map(|v| v.as_f64()).collect();
     let name = name.replace('_', " ");
     if numbers.len() == n && n > 0 {
         let mean = numbers.iter().sum::<f64>() / n as f64;
-        return HEADLINES
-            .contains(&name.as_str())
-            .then(|| format!("{name} {}", crate::board::number(mean)));
+        return HEADLINES.contains(&name.as_str()).then(|| format!("{name} {}", small(mean)));
     }
     let words: Vec<String> = values
         .iter()

@@ -201,7 +201,7 @@ impl Bench {
         mcc.details.insert("p_value".into(), Json::from(score.p_value));
         let mut f1 = base("f1", score.found.f1)
             .null(score.null.f1.mean)
-            .oracle(score.oracle.f1, OracleKind::Truth);
+            .oracle(score.f1_ceiling, OracleKind::Truth);
         f1.primary = false;
         let mut results = vec![mcc, f1];
         let data = collect(subject, &dictionary.site)?;

@@ -27,8 +27,8 @@ pub struct Args {
 pub enum Command {
     /// Show what there is: organisms, methods or metrics.
     List {
-        /// Which registry.
-        what: Registry,
+        /// Which registry [default: all three].
+        what: Option<Registry>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -37,7 +37,7 @@ pub enum Command {
     Breed {
         /// Name of the organism (`flyroom list organisms`).
         organism: String,
-        /// Seeds, end exclusive: 0..5, or one seed.
+        /// Seeds, end exclusive: 0..5 are five, 3..4 is seed 3.
         #[arg(long, default_value = "0..1")]
         seeds: String,
         /// Set a parameter: --set steps=2000.
@@ -245,7 +245,7 @@ pub enum Command {
     },
     /// Bring a network from a file, as a specimen.
     Import {
-        /// Format (`flyroom import --help` lists them).
+        #[arg(help = kinds())]
         kind: String,
         /// The file.
         path: PathBuf,
@@ -270,6 +270,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The kinds of files that can be brought in, from the registry.
+fn kinds() -> String {
+    let kinds = flyroom_organism::import::KINDS.iter();
+    let lines: Vec<String> = kinds.map(|k| format!("- {}: {}", k.name, k.path)).collect();
+    format!("What kind of file it is:\n{}", lines.join("\n"))
 }
 
 /// What a language model says next.
@@ -316,7 +323,7 @@ pub enum Progress {
 }
 
 /// The three registries.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 pub enum Registry {
     /// Organisms.
     Organisms,
@@ -324,6 +331,12 @@ pub enum Registry {
     Methods,
     /// Metrics of the board.
     Metrics,
+}
+
+impl Registry {
+    /// All of them, with their names.
+    pub const ALL: [(Self, &str); 3] =
+        [(Self::Organisms, "organisms"), (Self::Methods, "methods"), (Self::Metrics, "metrics")];
 }
 
 /// The forms of other tools.

@@ -25,20 +25,54 @@ fn heads(page: &str) -> impl Iterator<Item = &str> {
 
 /// What the glossary says of a word: the heading of the table, and the rest of its line.
 pub fn meanings(word: &str) -> Vec<(&'static str, String)> {
-    let mut heading = "";
     let mut found = vec![];
-    for line in GLOSSARY.lines() {
-        if let Some(text) = line.strip_prefix("## ") {
-            heading = text;
-        }
-        let Some(row) = line.strip_prefix("| ") else { continue };
-        let Some((first, rest)) = row.split_once(" |") else { continue };
-        let plain = |w: &str| w.trim().trim_matches('`').to_lowercase();
-        if first.split(',').any(|w| plain(w) == word.to_lowercase()) {
-            found.push((heading, rest.trim().trim_end_matches('|').trim().to_owned()));
+    for (heading, head, cells) in glossary() {
+        let is = |cell: &str| plain(cell).any(|w| w == word.to_lowercase());
+        if is(cells[0]) {
+            found.push((heading, cells[1..].join("; ")));
+        } else if let Some(at) = cells.iter().position(|cell| cells.len() > 2 && is(cell)) {
+            // A table of several columns of words: the first says when, the head for what.
+            found.push((heading, format!("{} {} ({})", head[0], cells[0], head[at])));
         }
     }
     found
+}
+
+/// All words that the glossary explains.
+pub fn words() -> Vec<String> {
+    let first = |(_, _, cells): (_, _, Vec<&'static str>)| cells[0];
+    glossary().map(first).flat_map(plain).collect()
+}
+
+/// The words of a cell, separated by commas, code marks aside, in small letters.
+fn plain(cell: &str) -> impl Iterator<Item = String> {
+    cell.split(',').map(|w| w.trim().trim_matches('`').to_lowercase())
+}
+
+/// Lines of the glossary's tables: the heading above, the head of the table, the cells.
+fn glossary() -> impl Iterator<Item = (&'static str, Vec<&'static str>, Vec<&'static str>)> {
+    let cells = |line: &'static str| -> Option<Vec<&'static str>> {
+        let row = line.strip_prefix("| ")?.trim_end().trim_end_matches('|');
+        Some(row.split(" | ").map(str::trim).collect())
+    };
+    let mut heading = "";
+    let mut head: Option<Vec<&str>> = None;
+    GLOSSARY.lines().filter_map(move |line| {
+        if let Some(text) = line.strip_prefix("## ") {
+            heading = text;
+        }
+        if !line.starts_with('|') {
+            head = None;
+        }
+        let cells = cells(line)?;
+        match &head {
+            None => {
+                head = Some(cells);
+                None
+            }
+            Some(head) => Some((heading, head.clone(), cells)),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -69,6 +103,7 @@ mod tests {
             AtNull,
             BelowNull,
             Circular,
+            Beside,
             Ceiling,
             Truth,
             Control,

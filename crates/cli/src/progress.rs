@@ -30,7 +30,7 @@ impl Bar {
     fn new(args: &Args) -> Self {
         let bar = if output::watched(args.quiet) {
             let style =
-                ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
+                ProgressStyle::with_template("{bar:24} {pos}/{len} cells  {elapsed}  {wide_msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(0).with_style(style)
         } else {

@@ -40,7 +40,9 @@ pub use config::{
 };
 pub use edge::{Edge, EdgeTable, Receiver, Sender};
 pub use error::Error;
-pub use format::{RawTensor, RawTensors, read_safetensors, write_safetensors, write_whole};
+pub use format::{
+    RawTensor, RawTensors, SafetensorsFile, read_safetensors, write_safetensors, write_whole,
+};
 pub use inputs::Inputs;
 pub use intervention::{Intervention, Operation, Row, Target};
 pub use network::{Form, Network, Weights, record};

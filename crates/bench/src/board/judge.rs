@@ -246,7 +246,11 @@ impl Draft {
         if self.results.iter().filter(|r| r.score.is_some()).count() < 2 {
             return Status::Single;
         }
-        if row.oracle.is_none() { Status::NoTruth } else { Status::Ranked }
+        match row.oracle {
+            _ if !row.primary => Status::Beside,
+            None => Status::NoTruth,
+            Some(_) => Status::Ranked,
+        }
     }
 
     fn has_exact_truth(&self) -> bool {

@@ -24,8 +24,9 @@
 //! 8. the audit used the method's own interventions: `circular`;
 //! 9. the truth is reverse-engineered or contested: `claim`;
 //! 10. one specimen: `single`;
-//! 11. no oracle: `no truth`, ranked by the difference to the null;
-//! 12. else `ranked`, by the score.
+//! 11. another metric is the table's own: `beside`;
+//! 12. no oracle: `no truth`, ranked by the difference to the null;
+//! 13. else `ranked`, by the score.
 //!
 //! Ranks are within (table, organism, metric, tier). Everything is sorted, so that equal results
 //! give equal bytes of `board.json`, in whatever order they came.

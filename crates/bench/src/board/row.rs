@@ -32,6 +32,9 @@ pub enum Status {
     /// The audit of the truth used the method's own interventions.
     #[serde(rename = "circular")]
     Circular,
+    /// Not the table's own metric: read beside that, never ranked alone.
+    #[serde(rename = "beside")]
+    Beside,
     /// The whole model: the ceiling.
     #[serde(rename = "ceiling")]
     Ceiling,
@@ -69,6 +72,7 @@ impl Status {
             Self::AtNull => "at null",
             Self::BelowNull => "below null",
             Self::Circular => "circular",
+            Self::Beside => "beside",
             Self::Ceiling => "ceiling",
             Self::Truth => "truth",
             Self::Control => "control",
@@ -94,6 +98,7 @@ impl Status {
             }
             Self::BelowNull => "scores under its own null: a finding",
             Self::Circular => "the audit of the truth used the method's own interventions: no rank",
+            Self::Beside => "not the table's own metric: read beside it, never ranked alone",
             Self::Ceiling => "the whole model, for orientation: never ranked",
             Self::Truth => {
                 "the known truth entered as an explanation: shows that the scale can be reached"

@@ -10,6 +10,11 @@
 //! | .25 to .6 | some | some parts | poor effect sizes |
 //! | below .25 | wrong | wrong parts | wrong effect sizes |
 //!
+//! A table whose rows are all `at null` or `below null` says so instead: *parts not told apart from
+//! chance*, *parts worse than chance*; either counts as wrong. Where no true wiring is known, the
+//! wiring's grade comes from faithfulness alone, which says that a circuit carries the answer and not
+//! that it is the right one: *a faithful circuit*, *a mostly*, *a partly*, *no faithful circuit*.
+//!
 //! An explanation *holds* if its effects are right and no other table says less than `most`. The
 //! blame comes from validation where it could tell, else from the first step that is not right:
 //! parts that are not found are blamed on `decompose`, wiring and effects on `describe`.
@@ -50,6 +55,16 @@ impl Grade {
         }
     }
 
+    /// Of a circuit that was judged without knowing the true one.
+    fn faithful(self) -> &'static str {
+        match self {
+            Self::Right => "a faithful circuit",
+            Self::Most => "a mostly faithful circuit",
+            Self::Some => "a partly faithful circuit",
+            Self::Wrong => "no faithful circuit",
+        }
+    }
+
     fn words(self, table: Table) -> String {
         let word = match (self, table) {
             (Self::Right, _) => "right",
@@ -59,11 +74,7 @@ impl Grade {
             (Self::Some, _) => "some",
             (Self::Wrong, _) => "wrong",
         };
-        let noun = match table {
-            Table::Parts => "parts",
-            Table::Wiring => "wiring",
-            Table::Effects => "effect sizes",
-        };
+        let noun = noun(table);
         // Wiring is not counted in pieces.
         let of = if table == Table::Wiring && matches!(self, Self::Most | Self::Some) {
             " of the"
@@ -71,6 +82,14 @@ impl Grade {
             ""
         };
         format!("{word}{of} {noun}")
+    }
+}
+
+fn noun(table: Table) -> &'static str {
+    match table {
+        Table::Parts => "parts",
+        Table::Wiring => "wiring",
+        Table::Effects => "effect sizes",
     }
 }
 
@@ -135,12 +154,26 @@ fn judge(organism: &str, method: &str, tier: Tier, several: bool, rows: &[&Row])
         let judged = |row: &&Row| !{
             matches!(row.status, Status::Invalid | Status::Uncontrolled | Status::Failed)
         };
-        let shares: Vec<f64> =
-            of_table.iter().copied().filter(judged).filter_map(Row::position).collect();
-        if !shares.is_empty() {
-            let grade = Grade::of(shares.iter().sum::<f64>() / shares.len() as f64);
+        let placed: Vec<(&Row, f64)> = of_table
+            .iter()
+            .copied()
+            .filter(judged)
+            // What is not told apart from the null has gone no part of the way.
+            .filter_map(|r| Some((r, if r.status == Status::AtNull { 0.0 } else { r.position()? })))
+            .collect();
+        if !placed.is_empty() {
+            let grade = Grade::of(placed.iter().map(|p| p.1).sum::<f64>() / placed.len() as f64);
             grades.insert(table, grade);
-            findings.push(grade.words(table));
+            let all = |status| placed.iter().all(|(r, _)| r.status == status);
+            findings.push(if all(Status::AtNull) {
+                format!("{} not told apart from chance", noun(table))
+            } else if all(Status::BelowNull) {
+                format!("{} worse than chance", noun(table))
+            } else if placed.iter().all(|(r, _)| r.metric == "faithfulness") {
+                grade.faithful().to_owned()
+            } else {
+                grade.words(table)
+            });
         } else if let Some(row) = of_table.first() {
             findings.extend(without_grade(row));
         }

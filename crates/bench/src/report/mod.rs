@@ -47,7 +47,7 @@ pub use figure::{
     SignedBars, Vector,
 };
 
-use crate::board::{Board, Role, Table, Verdict};
+use crate::board::{Board, Role, Table, Tier, Verdict};
 use svg::escape;
 
 const STYLE: &str = include_str!("style.css");
@@ -150,10 +150,11 @@ impl ReportData {
             let (class, word) = match verdict.holds {
                 // A control has to fail: one that holds is the bad news.
                 Some(true) if verdict.role == Role::Control => ("fails", "holds"),
-                Some(false) | None if verdict.role == Role::Control => ("open", "control"),
+                Some(false) | None if verdict.role == Role::Control => ("none", "control"),
                 Some(true) => ("holds", "holds"),
                 Some(false) => ("fails", "fails"),
-                None => ("open", "open"),
+                None if verdict.tier == Tier::None => ("none", "no claim"),
+                None => ("none", "not judged"),
             };
             // The subject in bold, the rest of the sentence as it is.
             let (subject, rest) = verdict.text.split_once(": ").unwrap_or((&verdict.text, ""));
@@ -168,8 +169,8 @@ impl ReportData {
         text.push_str(
             "</ul>\n<p class=\"note\">Words are thresholds on the share of the way from null to oracle: right from \
              .9, most or roughly right from .6, some or poor from .25, wrong below. An explanation <i>holds</i> if its \
-             effects are right and nothing else is less than most; <i>open</i> means that it predicts nothing that \
-             could be judged.</p>\n</section>\n",
+             effects are right and nothing else is less than most; <i>no claim</i> means that it predicts no effects, \
+             <i>not judged</i> that nobody knows the right ones.</p>\n</section>\n",
         );
         text
     }

@@ -10,16 +10,23 @@ use flyroom_organism::train::Nursery;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// `a..b` (end exclusive) or one seed.
+/// `a..b`, end exclusive. A single number is refused: in a plan it is how many seeds, and here it
+/// could be taken for that or for one of them.
 pub fn seeds(text: &str) -> Result<std::ops::Range<u64>> {
     let number = |s: &str| {
         s.trim()
             .parse::<u64>()
-            .map_err(|_| anyhow::anyhow!("--seeds {text}: no seeds; hint: write 0..5 or 3"))
+            .map_err(|_| anyhow::anyhow!("--seeds {text}: no seeds; hint: write 0..5"))
     };
     let range = match text.split_once("..") {
         Some((a, b)) => number(a)?..number(b)?,
-        None => number(text)?..number(text)? + 1,
+        None => {
+            let n = number(text)?;
+            bail!(
+                "--seeds {text}: which seeds?; hint: 0..{n} are the first {n}, {n}..{} is seed {n}",
+                n.saturating_add(1)
+            );
+        }
     };
     if range.is_empty() {
         bail!("--seeds {text}: this is no seed; hint: the end is exclusive, 0..1 is seed 0");

@@ -34,21 +34,33 @@ pub fn entries(what: Registry) -> Vec<Value> {
     }
 }
 
-pub fn run(what: Registry, as_json: bool) -> Result<bool> {
-    let entries = entries(what);
+/// One registry, or all three.
+pub fn run(what: Option<Registry>, as_json: bool) -> Result<bool> {
+    match what {
+        Some(what) if as_json => output::json(&entries(what))?,
+        Some(what) => output::data(&table(what)),
+        None if as_json => {
+            let all =
+                Registry::ALL.iter().map(|(r, name)| ((*name).to_owned(), entries(*r).into()));
+            output::json(&Value::Object(all.collect()))?;
+        }
+        None => {
+            let all: Vec<String> = Registry::ALL.iter().map(|(r, _)| table(*r)).collect();
+            output::data(&all.join("\n"));
+        }
+    }
+    Ok(true)
+}
+
+fn table(what: Registry) -> String {
     let columns: &[&str] = match what {
         Registry::Organisms => &["name", "source", "standing", "cost", "summary"],
         Registry::Methods => &["name", "step", "source", "summary"],
         Registry::Metrics => &["name", "table", "null", "summary"],
     };
-    if as_json {
-        output::json(&entries)?;
-        return Ok(true);
-    }
-    let rows: Vec<Vec<String>> = entries
+    let rows: Vec<Vec<String>> = entries(what)
         .iter()
         .map(|e| columns.iter().map(|c| e[c].as_str().unwrap_or("").to_owned()).collect())
         .collect();
-    output::data(&output::table(columns, &rows));
-    Ok(true)
+    output::table(columns, &rows)
 }

@@ -13,7 +13,12 @@ pub fn plan(plan: Option<&Path>, out: Option<&Path>) -> Result<(Plan, PathBuf)> 
     let (text, file) = match plan {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| {
-                anyhow::anyhow!("{}: {e}; hint: a plan is a file in TOML", path.display())
+                let name = path.to_str().unwrap_or("");
+                let hint = match flyroom_organism::nearest(name, ["first-look"]) {
+                    Some(_) => "the plan `first-look` is that of `flyroom run` without a file",
+                    None => "a plan is a file in TOML",
+                };
+                anyhow::anyhow!("{}: {e}; hint: {hint}", path.display())
             })?;
             (text, path.display().to_string())
         }
@@ -57,6 +62,30 @@ pub fn run(
          hint: run the same command again after mending the cause",
         finished.failures.len()
     )
+}
+
+/// What is there of a run that has not ended.
+pub fn unfinished(root: &Path, as_json: bool) -> Result<bool> {
+    let store = Store::view(root)?;
+    let plan = plan_of(&store)?;
+    let bench = flyroom_bench::work::Bench {
+        root: root.to_path_buf(),
+        context: flyroom_tensor::Context::single(),
+    };
+    let cells = flyroom_bench::run::cells(&plan, &bench).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let keys = cells.schedule.ids().map(|id| cells.schedule.spec(id).key());
+    let (there, all) = (keys.filter(|key| store.contains(key)).count(), cells.schedule.len());
+    if as_json {
+        output::json(&serde_json::json!({ "plan": plan.name, "cells": all, "finished": there }))?;
+    } else {
+        output::data(&format!(
+            "{}: a run of {} that is not finished, {there} of {all} cells; `flyroom run` with the same \
+             plan and --out goes on",
+            root.display(),
+            plan.name
+        ));
+    }
+    Ok(true)
 }
 
 /// The specimens and the board, for people or as JSON.
@@ -126,8 +155,8 @@ pub fn write(root: &Path, report: &ReportData) -> Result<()> {
 /// `flyroom report`: the page and the tables of a run once more, from what the run left.
 pub fn report(root: &Path, as_json: bool) -> Result<bool> {
     let path = root.join("report.json");
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("{}; hint: `flyroom run` writes it when it ends", path.display())
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        anyhow::anyhow!("{}: {e}; hint: `flyroom run` writes it when it ends", path.display())
     })?;
     let report: ReportData =
         serde_json::from_str(&text).with_context(|| path.display().to_string())?;

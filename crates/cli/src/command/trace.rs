@@ -2,11 +2,13 @@
 //! screen to its files, and from a word to its page.
 
 use super::run::plan_of;
-use crate::args::Args;
+use crate::args::{Args, Registry};
 use crate::{names, output, pages};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use flyroom_bench::board::{Board, Row, Status};
+use flyroom_bench::bred::Bred;
 use flyroom_bench::store::{Event, LedgerEntry};
+use flyroom_bench::work::RESULTS;
 use flyroom_bench::{Plan, Store, trace};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +16,11 @@ use std::path::Path;
 
 fn read_board(root: &Path) -> Result<Board> {
     let path = root.join("board.json");
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("{}; hint: `flyroom run` or `flyroom collect` writes it", path.display())
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        anyhow::anyhow!(
+            "{}: {e}; hint: `flyroom run` or `flyroom collect` writes it when it ends",
+            path.display()
+        )
     })?;
     Board::from_json(&text).map_err(|e| {
         anyhow::anyhow!("{}: {e}; hint: `flyroom run` writes it again", path.display())
@@ -27,14 +32,24 @@ pub fn run(args: &Args, root: &Path, name: &str, as_json: bool) -> Result<bool> 
     let store = Store::view(root)?;
     let plan = plan_of(&store)?;
     let board = read_board(root)?;
-    if let Some(row) = board.rows.iter().find(|row| row.id == name) {
-        return one_row(args, &plan, &store, row, as_json);
+    // The whole hash begins the row too, and so does less of it where one row alone begins so.
+    let begins = |row: &&Row| {
+        row.id == name
+            || (name.len() > 2 && (row.id.starts_with(name) || name.starts_with(&row.id)))
+    };
+    match board.rows.iter().filter(begins).collect::<Vec<_>>()[..] {
+        [] => {}
+        [row] => return one_row(args, &plan, &store, row, as_json),
+        ref several => {
+            let ids: Vec<&str> = several.iter().map(|row| row.id.as_str()).collect();
+            bail!("'{name}' begins {} rows; hint: one of {}", ids.len(), ids.join(", "));
+        }
     }
     let mut known: BTreeSet<&str> = plan.organisms.iter().map(|o| o.label.as_str()).collect();
-    known.extend(board.rows.iter().map(|r| r.method.as_str()));
+    known.extend(board.rows.iter().flat_map(|r| [r.method.as_str(), &r.metric]));
     if !known.contains(name) {
         let hint = names::hint(name, known.into_iter());
-        bail!("{} has no row, organism or method '{name}'{hint}", root.display());
+        bail!("{} has no row, organism, method or metric '{name}'{hint}", root.display());
     }
     several(args, &plan, &store, &board, name, as_json)
 }
@@ -48,19 +63,20 @@ fn one_row(args: &Args, plan: &Plan, store: &Store, row: &Row, as_json: bool) ->
         output::json(&json!({ "row": row, "metric": metric, "page": page, "seeds": traced }))?;
         return Ok(true);
     }
-    let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.6}"));
+    let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), six);
     let rank = row.rank.map(|r| format!(", {r}")).unwrap_or_default();
     let mut text = format!(
-        "row {}: {} on {}, {}\n\nscore {} (mean over seeds), 95 % interval {}\nnull {}, oracle {} ({})\nstatus {}{rank}: {}\n",
+        "row {}: {} on {}, {}\n\nscore {} (mean over seeds), 95 % interval {}\nnull {}, oracle {} ({})\n{}status {}{rank}: {}\n",
         row.id,
         row.method,
         row.organism,
         row.metric,
         number(row.score),
-        row.interval.map_or("-".to_owned(), |[a, b]| format!("{a:.6} to {b:.6}")),
+        row.interval.map_or("-".to_owned(), |[a, b]| format!("{} to {}", six(a), six(b))),
         number(row.null),
         number(row.oracle),
         row.oracle_kind.name(),
+        above_null(row),
         row.status.name(),
         row.status.meaning(),
     );
@@ -94,11 +110,13 @@ fn one_row(args: &Args, plan: &Plan, store: &Store, row: &Row, as_json: bool) ->
     text.push_str(&output::table(&["seed", "score", "null", "oracle"], &rows));
     for t in &traced {
         text.push_str(&format!("\nseed {} was made from\n", t.seed));
-        for cell in &t.cells {
+        for (at, cell) in t.cells.iter().enumerate() {
             let missing = cell.missing.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             text.push_str(&format!("  {}{missing}\n", cell.label));
             for file in &cell.files {
-                text.push_str(&format!("    {}\n", file.display()));
+                let holds = at == 0 && file.ends_with(RESULTS);
+                let mark = if holds { "   <- the number" } else { "" };
+                text.push_str(&format!("    {}{mark}\n", file.display()));
             }
         }
         if let Some(truth) = &t.truth {
@@ -107,6 +125,25 @@ fn one_row(args: &Args, plan: &Plan, store: &Store, row: &Row, as_json: bool) ->
     }
     output::data(&text);
     Ok(true)
+}
+
+/// With six decimals, and no sign at zero.
+fn six(x: f64) -> String {
+    let text = format!("{x:.6}");
+    if text == "-0.000000" { "0.000000".into() } else { text }
+}
+
+/// The difference that decides between the null and more.
+fn above_null(row: &Row) -> String {
+    let Some(d) = row.above_null else { return String::new() };
+    let interval = d.interval.map_or_else(
+        || "no interval from one seed".to_owned(),
+        |[a, b]| {
+            let holds = if a <= 0.0 && b >= 0.0 { ", which holds 0" } else { "" };
+            format!("95 % interval {} to {}{holds}", six(a), six(b))
+        },
+    );
+    format!("score minus null {} (mean over seeds), {interval}\n", six(d.mean))
 }
 
 /// The specimens of an organism, and all rows that bear a name.
@@ -120,8 +157,15 @@ fn several(
 ) -> Result<bool> {
     let specimens = trace::specimens(plan, store, name, &args.cell_context()?)
         .map_err(|e| anyhow::anyhow!("{e}"))?;
-    let rows: Vec<&Row> =
-        board.rows.iter().filter(|r| r.organism == name || r.method == name).collect();
+    let bred: Vec<Bred> = std::fs::read(store.root().join("specimens.json"))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    let rows: Vec<&Row> = board
+        .rows
+        .iter()
+        .filter(|r| [&r.organism, &r.method, &r.metric].contains(&&name.to_owned()))
+        .collect();
     let verdicts: Vec<String> = board
         .verdicts()
         .into_iter()
@@ -136,8 +180,13 @@ fn several(
         let missing = cell.missing.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         output::data(&format!("{name} / {seed}{missing}"));
         for file in &cell.files {
-            output::data(&format!("    {}", file.display()));
+            let mark = if file.ends_with("specimen.json") { "   <- what was measured" } else { "" };
+            output::data(&format!("    {}{mark}", file.display()));
         }
+    }
+    let cells: Vec<Bred> = bred.iter().filter(|b| b.organism == name).cloned().collect();
+    if !cells.is_empty() {
+        output::data(&flyroom_bench::bred::every(&cells));
     }
     let silent = |row: &&&Row| row.status != Status::NotApplicable;
     let lines: Vec<Vec<String>> = rows
@@ -248,11 +297,22 @@ pub fn name(name: &str, as_json: bool) -> Option<Result<bool>> {
     Some(Ok(true))
 }
 
+/// `; hint: did you mean ...?` where a name or a word is near.
+pub fn near(wrong: &str) -> String {
+    let entries: Vec<Value> =
+        Registry::ALL.iter().flat_map(|(r, _)| super::list::entries(*r)).collect();
+    let names = entries.iter().filter_map(|e| e["name"].as_str());
+    let words = pages::words();
+    let known = names.chain(words.iter().map(String::as_str));
+    match flyroom_organism::nearest(wrong, known) {
+        Some(n) => format!("; hint: did you mean '{n}'?"),
+        None => {
+            "; hint: `flyroom list organisms`, methods or metrics; GLOSSARY.md has the words".into()
+        }
+    }
+}
+
 /// What the registries say of a name.
 fn entry(name: &str) -> Option<Value> {
-    use crate::args::Registry::{Methods, Metrics, Organisms};
-    [Organisms, Methods, Metrics]
-        .into_iter()
-        .flat_map(super::list::entries)
-        .find(|e| e["name"] == name)
+    Registry::ALL.iter().flat_map(|(r, _)| super::list::entries(*r)).find(|e| e["name"] == name)
 }

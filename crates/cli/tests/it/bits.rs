@@ -71,7 +71,7 @@ fn induction_has_one_id_with_any_kernels_and_threads() {
 fn a_seed_is_the_same_alone_and_in_a_group() {
     let dir = scratch();
     let breed = "breed superposition-5-2 --set steps=200 --set batch=64 --json --quiet";
-    let alone = line(dir.path(), &format!("{breed} --seeds 1 --out alone")).json();
+    let alone = line(dir.path(), &format!("{breed} --seeds 1..2 --out alone")).json();
     let group = line(dir.path(), &format!("{breed} --seeds 0..3 --out group")).json();
     let ids: Vec<_> = group.as_array().expect("a list").iter().map(|s| s["id"].clone()).collect();
     assert_eq!(ids.len(), 3);

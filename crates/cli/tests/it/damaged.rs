@@ -402,7 +402,6 @@ fn a_specimen_of_the_wrong_kind_is_refused() {
         &["dictionary"],
         nothing,
     );
-    cases.add("a file as a specimen", &format!("show {S}/curve.jsonl"), &["curve.jsonl"], nothing);
     cases.add(
         "a board as an explanation",
         &format!("validate {C} run/board.json"),

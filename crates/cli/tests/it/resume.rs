@@ -108,7 +108,8 @@ fn stopped(dir: &Path, arguments: &str, out: &str) -> PathBuf {
 #[test]
 fn breeding_killed_behind_a_checkpoint_ends_with_the_same_id() {
     let dir = scratch();
-    let breed = "breed superposition-5-2 --seeds 1 --set steps=2500 --set batch=64 --json --quiet";
+    let breed =
+        "breed superposition-5-2 --seeds 1..2 --set steps=2500 --set batch=64 --json --quiet";
     let whole = line(dir.path(), &format!("{breed} --out whole")).json();
     let killed = format!("{breed} --out killed");
     stopped(dir.path(), &killed, "killed");
