@@ -1,6 +1,8 @@
 //! A file of tensors from which an importer takes what it knows; what it leaves is kept.
 
 use crate::Error;
+use flyroom_network::format::Source;
+use flyroom_network::format::pt::PtFile;
 use flyroom_network::{RawTensor, read_safetensors};
 use flyroom_tensor::Tensor;
 use std::collections::BTreeMap;
@@ -14,8 +16,14 @@ pub(crate) struct TensorFile {
 }
 
 impl TensorFile {
+    /// Opens safetensors, or what `torch.save` wrote, which its first bytes tell.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let (tensors, _) = read_safetensors(path)?;
+        let source = Source::open(path)?;
+        let torch = source.at(0, source.len().min(2), "the first bytes")? == b"PK";
+        let tensors = match torch {
+            true => PtFile::from_source(source)?.tensors()?,
+            false => read_safetensors(path)?.0,
+        };
         Ok(Self { path: path.into(), tensors })
     }
 

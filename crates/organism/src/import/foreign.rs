@@ -3,7 +3,7 @@
 //! Nothing is known about such a network, so its truth is empty and contested.
 
 use super::file::TensorFile;
-use super::{Imported, Options, contested, not_bred, transformer_lens};
+use super::{Declared, Imported, Options, contested, hooked, not_bred, transformer_lens};
 use crate::organism::as_parameters;
 use crate::train::Nursery;
 use crate::{
@@ -88,7 +88,19 @@ pub(crate) fn import(path: &Path, options: &Options) -> Result<Imported, Error> 
     })?;
     let judge = find(&organism)?;
     let set = with_defaults(judge, &options.set)?;
-    let network = transformer_lens::read(TensorFile::open(path)?, &options.declared)?;
+    let network = match hooked::files(path)? {
+        Some(_) if options.declared != Declared::default() => {
+            return Err(Error::Format {
+                path: path.into(),
+                why: format!(
+                    "{} beside it says what may be declared; hint: leave --layout out",
+                    hooked::CONFIG
+                ),
+            });
+        }
+        Some((state, config)) => hooked::read(&state, &config)?,
+        None => transformer_lens::read(TensorFile::open(path)?, &options.declared)?,
+    };
     let task = judge.task(&set, None)?;
     let fits = network.accepts(&task.inputs).map_err(|e| e.to_string()).and_then(|()| {
         let d_out = network.architecture().transformer().map_or(0, |c| c.d_vocab_out);

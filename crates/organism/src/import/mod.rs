@@ -8,7 +8,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `file.rs` | a file of tensors, with errors that name file and tensor |
-//! | `transformer_lens.rs` | TransformerLens' names in both layouts |
+//! | `hooked.rs` | a model that TransformerLens saved, with its config |
+//! | `transformer_lens.rs` | TransformerLens' names in both layouts, without a config |
 //! | `foreign.rs` | the organism of such a network: judged by another organism's task |
 //! | `tracr.rs` | Haiku names of Tracr's compiled networks |
 //! | `language_model.rs`, `prompts.rs` | Hugging Face folders and GGUF files, and what they are asked |
@@ -17,6 +18,7 @@
 mod clock_pizza;
 mod file;
 mod foreign;
+mod hooked;
 mod induction26;
 mod language_model;
 mod modadd113;
@@ -101,7 +103,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "transformer-lens",
-        path: "safetensors with TransformerLens' names",
+        path: "folder with cfg.json and a state dict, or safetensors of these names",
         read: foreign::import,
         write: in_out,
         gauge: false,

@@ -238,8 +238,8 @@ pub(crate) fn read(mut file: TensorFile, declared: &Declared) -> Result<Network,
 }
 
 /// Whether a tensor has the name of a weight rather than of a mask or a constant.
-fn is_weight(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
+pub(super) fn is_weight(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name).trim_start_matches('_');
     last.starts_with("W_") || last.starts_with("b_") || matches!(last, "w" | "b")
 }
 
