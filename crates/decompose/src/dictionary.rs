@@ -3,7 +3,7 @@
 //! z = f((x - b_dec) W_enc + b_enc), x^ = z W_dec + b_dec, with f the identity (PCA, neurons), a
 //! ReLU (Bricken et al. 2023), the ReLU of the k largest (Gao et al. 2024, eq. 2), a jump
 //! (Rajamanoharan et al. 2024, arXiv 2407.14435, eq. 4) or a gate (Rajamanoharan et al. 2024, arXiv
-//! 2404.16014, eq. 6). Names and orientation of the tensors are SAELens'. Products run in the
+//! 2404.16014, eq. 6). Dictionaries of others may norm each sample first ([`Normalize`]). Names and orientation of the tensors are SAELens'. Products run in the
 //! engine, so latents are the same bits on every CPU and with any number of threads.
 //!
 //! ```
@@ -19,7 +19,7 @@
 //! # Ok::<(), flyroom_decompose::Error>(())
 //! ```
 
-use crate::Error;
+use crate::{Error, Normalize};
 use flyroom_network::RawTensor;
 use flyroom_tensor::{Bindings, Context, Graph, Program, Tensor, Value, math};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,8 @@ pub struct Dictionary {
     pub encode: Encode,
     /// Whether `b_dec` is subtracted before encoding (`apply_b_dec_to_input` of SAELens).
     pub subtract_b_dec: bool,
+    /// What is done to each sample before.
+    pub normalize: Normalize,
     /// What a folder held beside these, kept so that an export returns it.
     pub extra: Extra,
 }
@@ -157,6 +159,7 @@ impl Dictionary {
             b_dec,
             encode,
             subtract_b_dec: true,
+            normalize: Normalize::None,
             extra: Extra::default(),
         })
     }
@@ -183,6 +186,14 @@ impl Dictionary {
 
     /// Latents `[sample, d_sae]` of activations `[sample, d_in]`.
     pub fn encode(&self, x: &Tensor, cx: &Context) -> Result<Tensor, Error> {
+        let normal;
+        let x = match self.normalize {
+            Normalize::None => x,
+            norm => {
+                normal = norm.apply(x);
+                &normal
+            }
+        };
         let mut z = self.pre_latents(x, &self.w_enc, &self.b_enc, cx)?;
         match &self.encode {
             Encode::Linear | Encode::Relu | Encode::TopK(_) => {}
@@ -222,7 +233,7 @@ impl Dictionary {
         })
     }
 
-    /// Activations `[sample, d_in]` from latents `[sample, d_sae]`.
+    /// Activations `[sample, d_in]` from latents `[sample, d_sae]`, before a norm is undone.
     pub fn decode(&self, z: &Tensor, cx: &Context) -> Result<Tensor, Error> {
         self.rows(z, self.n_latents(), self.d_in(), (&self.w_enc, &self.b_enc), cx, |g, z| {
             let leaves = self.leaves(g);
@@ -230,7 +241,14 @@ impl Dictionary {
         })
     }
 
-    /// decode(encode(x)), `[sample, d_in]`.
+    /// Activations `[sample, d_in]` from latents `[sample, d_sae]` that samples `x` have.
+    pub fn decode_as(&self, z: &Tensor, x: &Tensor, cx: &Context) -> Result<Tensor, Error> {
+        let mut y = self.decode(z, cx)?;
+        self.normalize.undo(&mut y, x);
+        Ok(y)
+    }
+
+    /// x^ of `x`, `[sample, d_in]`.
     pub fn reconstruct(&self, x: &Tensor, cx: &Context) -> Result<Tensor, Error> {
         let width = self.d_in();
         let rows = match x.shape() {
@@ -240,7 +258,8 @@ impl Dictionary {
         let mut out = Vec::with_capacity(x.data().len());
         for chunk in x.data().chunks(CHUNK * width) {
             let chunk = Tensor::new(&[chunk.len() / width, width], chunk.to_vec())?;
-            out.extend_from_slice(self.decode(&self.encode(&chunk, cx)?, cx)?.data());
+            let z = self.encode(&chunk, cx)?;
+            out.extend_from_slice(self.decode_as(&z, &chunk, cx)?.data());
         }
         Ok(Tensor::new(&[rows, width], out)?)
     }

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `method.rs`, `registry.rs` | the trait [`Decompose`], its [`Data`], the list of methods |
 //! | `collect.rs`, `writer.rs` | [`collect`]: activations of a subject at a site, and the matrix behind them |
-//! | `dictionary.rs`, `sae_lens.rs`, `sparsify.rs` | [`Dictionary`] in memory and as the folders of two peers |
+//! | `dictionary.rs`, `normalize.rs` | [`Dictionary`], and norms of samples before it |
+//! | `sae_lens.rs`, `sparsify.rs` | the same as the folders of two peers |
 //! | `train.rs`, `largest.rs` | the training loop of sparse dictionaries; what TopK and BatchTopK share |
 //! | `neurons.rs`, `random.rs`, `pca.rs`, `ica.rs`, `svd.rs`, `l1.rs`, `topk.rs`, `batch_topk.rs` | one method each |
 
@@ -21,6 +22,7 @@ mod l1;
 mod largest;
 mod method;
 mod neurons;
+mod normalize;
 mod pca;
 mod random;
 mod registry;
@@ -35,6 +37,7 @@ pub use collect::{collect, positions};
 pub use dictionary::{Dictionary, Encode, Extra};
 pub use error::Error;
 pub use method::{Data, Decompose, MethodEntry, Writer, with_defaults};
+pub use normalize::Normalize;
 pub use pca::principal_components;
 pub use random::{expected_fvu, unit_directions};
 pub use registry::{find, registry};

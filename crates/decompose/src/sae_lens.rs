@@ -7,7 +7,7 @@
 //! (where it would not); tensors keep their bits on the way in and out.
 
 use crate::dictionary::Extra;
-use crate::{Dictionary, Encode, Error};
+use crate::{Dictionary, Encode, Error, Normalize};
 use flyroom_network::{RawTensor, read_safetensors, write_safetensors, write_whole};
 use flyroom_tensor::Tensor;
 use serde_json::{Map, Value as Json, json};
@@ -67,15 +67,19 @@ impl Dictionary {
     /// `cfg.json`: what was read, with what this program decides written over it.
     fn cfg(&self) -> Json {
         let mut cfg = self.extra.cfg.clone();
+        // A file from before version 6 has the name of the hook at the top.
+        let flat = ["hook_name", "hook_point"].into_iter().find(|key| cfg.contains_key(*key));
         let mut default = |key: &str, value: Json| {
             cfg.entry(key).or_insert(value);
         };
         default("dtype", json!("float32"));
         default("device", json!("cpu"));
         default("normalize_activations", json!("none"));
-        let reshape = if self.site.ends_with("hook_z") { "hook_z" } else { "none" };
-        default("reshape_activations", json!(reshape));
-        default("metadata", json!({}));
+        if flat.is_none() {
+            let reshape = if self.site.ends_with("hook_z") { "hook_z" } else { "none" };
+            default("reshape_activations", json!(reshape));
+            default("metadata", json!({}));
+        }
         let architecture = match self.encode {
             Encode::Linear => LINEAR,
             Encode::Relu => "standard",
@@ -87,13 +91,15 @@ impl Dictionary {
         cfg.insert("d_in".into(), json!(self.d_in()));
         cfg.insert("d_sae".into(), json!(self.n_latents()));
         cfg.insert("apply_b_dec_to_input".into(), json!(self.subtract_b_dec));
+        if let Some(name) = self.normalize.name() {
+            cfg.insert("normalize_activations".into(), json!(name));
+        }
         if let Encode::TopK(k) = self.encode {
             cfg.insert("k".into(), json!(k));
             cfg.entry("rescale_acts_by_decoder_norm").or_insert(json!(false));
         }
-        // A file from before version 6 has the name of the hook at the top.
-        if cfg.contains_key("hook_name") {
-            cfg.insert("hook_name".into(), json!(self.site));
+        if let Some(key) = flat {
+            cfg.insert(key.into(), json!(self.site));
         } else if let Some(Json::Object(metadata)) = cfg.get_mut("metadata") {
             metadata.insert("hook_name".into(), json!(self.site));
         }
@@ -120,16 +126,17 @@ impl Dictionary {
             Some(Json::Bool(b)) => *b,
             Some(other) => return Err(bad(format!("apply_b_dec_to_input is {other}"))),
         };
-        match cfg.get("normalize_activations").and_then(Json::as_str) {
-            // The factor of the second lies in the weights; SAELens applies nothing at run time.
-            None | Some("none" | "expected_average_only_in") => {}
-            Some(other) => {
-                return Err(bad(format!(
-                    "normalize_activations is '{other}'; hint: fold the norm into the weights \
+        let normalize = match cfg.get("normalize_activations") {
+            // The boolean is of files from before version 6: a factor that lies in the weights.
+            None | Some(Json::Null | Json::Bool(_)) => Normalize::None,
+            Some(said) => said.as_str().and_then(Normalize::parse).ok_or_else(|| {
+                bad(format!(
+                    "normalize_activations is {said}; hint: none, expected_average_only_in, \
+                     constant_norm_rescale and layer_norm are read; fold another into the weights \
                      (SAELens: fold_activation_norm_scaling_factor) and save again"
-                )));
-            }
-        }
+                ))
+            })?,
+        };
 
         let path = dir.join(WEIGHTS);
         let bad = |why: String| Error::Format { path: path.clone(), why };
@@ -187,6 +194,7 @@ impl Dictionary {
             ));
         }
         d.subtract_b_dec = subtract;
+        d.normalize = normalize;
         d.extra = Extra { cfg, tensors, header };
         Ok(d)
     }
@@ -202,7 +210,9 @@ enum Kind {
 }
 
 fn architecture(cfg: &Map<String, Json>) -> Result<Kind, String> {
-    let name = cfg.get("architecture").and_then(Json::as_str);
+    // A flat file from before version 6 need not say it: there was one.
+    let usual = (!cfg.contains_key("metadata")).then_some("standard");
+    let name = cfg.get("architecture").and_then(Json::as_str).or(usual);
     match name.ok_or("no key 'architecture'; hint: SAELens writes one of standard, topk, ...")? {
         LINEAR => Ok(Kind::Linear),
         "jumprelu" => Ok(Kind::JumpRelu),
@@ -224,6 +234,10 @@ fn architecture(cfg: &Map<String, Json>) -> Result<Kind, String> {
                 Some(other) => Err(format!("the activation '{other}' is not read yet")),
             }
         }
+        other if other.contains("transcoder") => Err(format!(
+            "it is a {other}: it reads one site and writes another, and a dictionary here \
+             reconstructs the site that it reads; hint: standard, topk, jumprelu and gated are read"
+        )),
         other => Err(format!(
             "the architecture '{other}' is not read yet; hint: standard, topk, jumprelu, gated and {LINEAR} are"
         )),
@@ -234,6 +248,7 @@ fn hook_name(cfg: &Map<String, Json>) -> Result<String, String> {
     cfg.get("metadata")
         .and_then(|m| m.get("hook_name"))
         .or(cfg.get("hook_name"))
+        .or(cfg.get("hook_point"))
         .and_then(Json::as_str)
         .map(str::to_string)
         .ok_or("no key 'hook_name' in metadata or at the top".into())
@@ -334,7 +349,8 @@ mod tests {
             ("k", Json::Null, "'k'"),
             ("k", json!(9), "k = 9"),
             ("d_in", json!(3), "d_in"),
-            ("normalize_activations", json!("layer_norm"), "layer_norm"),
+            ("normalize_activations", json!("covariance_whitening"), "covariance_whitening"),
+            ("architecture", json!("jumprelu_transcoder"), "transcoder"),
             ("rescale_acts_by_decoder_norm", json!(true), "norms"),
             ("metadata", json!({}), "hook_name"),
         ] {
@@ -355,7 +371,9 @@ mod tests {
     /// Recorded by benchmarks/oracles/sae_lens.py with SAELens 6.54.12.
     #[test]
     fn dictionaries_of_sae_lens_encode_as_there_and_go_back_bit_for_bit() {
-        for name in ["standard", "topk", "jumprelu", "gated"] {
+        for name in
+            ["standard", "topk", "jumprelu", "gated", "layer_norm", "constant_norm", "before-6"]
+        {
             let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sae_lens").join(name);
             let d = Dictionary::load(&dir).unwrap();
             let (recorded, _) = read_safetensors(&dir.join("encoded.safetensors")).unwrap();

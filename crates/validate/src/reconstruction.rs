@@ -113,7 +113,7 @@ pub fn reconstruction(
     }
     let n = dictionary.n_latents();
     let z = dictionary.encode(x, cx)?;
-    let y = dictionary.decode(&z, cx)?;
+    let y = dictionary.decode_as(&z, x, cx)?;
     let (mean, variance) = moments(x);
 
     let mut alive = vec![false; n];
