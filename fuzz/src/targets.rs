@@ -13,8 +13,9 @@ use flyroom_network::format::npz::{npz_from_source, read_npy, write_npz};
 use flyroom_network::format::pt::PtFile;
 use flyroom_network::format::{RawTensors, SafetensorsFile, Source};
 use flyroom_network::tokenizer::Tokenizer;
-use flyroom_network::{Edge, Selector, pretrained};
+use flyroom_network::{Edge, Selector, TransformerConfig, pretrained};
 use flyroom_organism::Specimen;
+use flyroom_organism::import::{Options, import};
 use std::path::{Path, PathBuf};
 
 const JSON: &[&str] = &[
@@ -177,6 +178,22 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
+        name: "hooked",
+        seeds: || vec![other("organism/tests/transformer_lens", "cfg.json")],
+        words: JSON,
+        read: |folder, bytes| {
+            put(folder, "model.pt", &other("organism/tests/transformer_lens", "model.pt"));
+            put(folder, "cfg.json", bytes);
+            let set = [("vocab", 8), ("seq", 9), ("period_min", 3), ("period_max", 6)];
+            let options = Options {
+                organism: Some("induction".into()),
+                set: set.into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect(),
+                ..Options::default()
+            };
+            drop(import("transformer-lens", folder, &options));
+        },
+    },
+    Target {
         name: "specimen",
         seeds: || vec![seed("specimen/specimen.json")],
         words: JSON,
@@ -233,12 +250,13 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "mib",
         seeds: || {
-            vec![br#"{"cfg":{"n_layers":1,"n_heads":1,"parallel_attn_mlp":false,"d_model":2},"nodes":{"input":{"in_graph":true},"a0.h0":{"in_graph":true},"m0":{"in_graph":false},"logits":{"in_graph":true}},"edges":{"input->a0.h0<q>":{"score":0.5,"in_graph":true},"a0.h0->m0":{"score":-1.5,"in_graph":false},"m0->logits":{"score":0,"in_graph":true}}}"#.to_vec()]
+            ["circuit.json", "circuit.pt"].map(|n| other("describe/tests/it/mib", n)).to_vec()
         },
         words: JSON,
         read: |_, bytes| {
-            if let Ok(text) = std::str::from_utf8(bytes) {
-                drop(MibGraph::parse(text).map(|g| g.to_text()));
+            if let Ok(graph) = MibGraph::read(source(bytes)) {
+                drop(graph.scores(&TransformerConfig::plain(2, 8, 2, 8, 9)));
+                drop(graph.to_text());
             }
         },
     },
@@ -339,6 +357,12 @@ fn root() -> PathBuf {
 /// A file that other tests read.
 fn recorded(name: &str) -> Vec<u8> {
     let path = root().join("../crates/network/tests/it/fixtures").join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// A file that the tests of another crate read.
+fn other(folder: &str, name: &str) -> Vec<u8> {
+    let path = root().join("../crates").join(folder).join(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 

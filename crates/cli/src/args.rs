@@ -103,7 +103,7 @@ pub enum Command {
     Validate {
         /// Folder of the specimen, with its truth beside it.
         specimen: PathBuf,
-        /// explanation.json, a circuit in MIB's form, or the folder of a dictionary (SAELens,
+        /// explanation.json, a circuit in MIB's form (JSON, .pt), or the folder of a dictionary (SAELens,
         /// sparsify).
         explanation: PathBuf,
         /// As JSON.
@@ -247,7 +247,7 @@ pub enum Command {
     Import {
         #[arg(help = kinds())]
         kind: String,
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// Put a compiled network into a random gauge with this seed.
         #[arg(long, value_name = "SEED")]

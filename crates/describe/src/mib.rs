@@ -12,18 +12,28 @@
 //!   head, whose first-order score is the sum over the heads that share it; on the way back each gets
 //!   an equal share.
 //!
+//! The two forms that EAP-IG saves hold the same: JSON, and `.pt` ([`MibGraph::from_torch`]), which is
+//! read as the JSON that the peer would have written.
+//!
 //! A file that marks no edge as `in_graph` is a ranking (MIB's `importances.json`); its circuit is then
 //! the edges that score at least [`RANKED`] of the largest.
 
+mod torch;
+
 use crate::{Description, EdgeScore};
 use flyroom_explanation::{Ablation, Body};
-use flyroom_network::{Edge, EdgeTable, Receiver, Sender, TransformerConfig};
+use flyroom_network::format::Source;
+use flyroom_network::format::pt::PtFile;
+use flyroom_network::{Edge, EdgeTable, Error, Receiver, Sender, TransformerConfig};
 use flyroom_organism::Subject;
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Share of the largest |score| from which on an edge of a bare ranking is in the circuit.
 pub const RANKED: f64 = 0.01;
+
+/// Bytes of JSON that are read.
+const LONGEST: u64 = 1 << 30;
 
 /// A circuit as the file has it; what is not understood is kept for the way back.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +42,25 @@ pub struct MibGraph {
 }
 
 impl MibGraph {
-    /// Reads the text of a file.
+    /// Reads a file of either form, which its first bytes tell.
+    ///
+    /// # Errors
+    /// If it is not of its form: the message names the file and the key.
+    pub fn read(source: Source) -> Result<Self, Error> {
+        let all = source.len();
+        if source.at(0, all.min(2), "the first bytes")? == b"PK" {
+            let file = PtFile::from_source(source)?;
+            return Self::from_torch(&file).map_err(|why| file.source().bad(why));
+        }
+        if all > LONGEST {
+            return Err(source.bad(format!("{} MiB of JSON are too much", all >> 20)));
+        }
+        let bytes = source.at(0, all, "the text")?;
+        let text = std::str::from_utf8(&bytes).map_err(|e| source.bad(format!("no text: {e}")))?;
+        Self::parse(text).map_err(|why| source.bad(why))
+    }
+
+    /// Reads the text of a JSON file.
     ///
     /// # Errors
     /// If it is not of this form: the message names the key.
@@ -40,6 +68,10 @@ impl MibGraph {
         let json: Json =
             serde_json::from_str(text).map_err(|e| format!("this is not JSON: {e}"))?;
         let Json::Object(file) = json else { return Err("the top is no object".into()) };
+        Self::checked(file)
+    }
+
+    fn checked(file: Map<String, Json>) -> Result<Self, String> {
         let graph = Self { file };
         for key in ["cfg", "nodes", "edges"] {
             if !graph.file.get(key).is_some_and(Json::is_object) {
@@ -85,6 +117,14 @@ impl MibGraph {
             if got != wanted as u64 {
                 return Err(format!("cfg.{key} is {got}, the network has {wanted}"));
             }
+        }
+        let parallel = self.file.get("cfg").and_then(|c| c.get("parallel_attn_mlp"));
+        let parallel = parallel.and_then(Json::as_bool).unwrap_or(false);
+        if parallel != c.parallel_attn_mlp {
+            return Err(format!(
+                "cfg.parallel_attn_mlp is {parallel}, the network has {}",
+                c.parallel_attn_mlp
+            ));
         }
         let table = EdgeTable::new(c);
         let mut scores = vec![0.0; table.edges.len()];
@@ -174,7 +214,7 @@ impl MibGraph {
         let cfg = json!({
             "n_layers": c.n_layers,
             "n_heads": c.n_heads,
-            "parallel_attn_mlp": false,
+            "parallel_attn_mlp": c.parallel_attn_mlp,
             "d_model": c.d_model,
         });
         let file = [("cfg", cfg), ("nodes", Json::Object(nodes)), ("edges", Json::Object(edges))];

@@ -1,4 +1,4 @@
-//! What a program left: a SAELens folder, a MIB circuit JSON or an `explanation.json`, read by the
+//! What a program left: a SAELens folder, a MIB circuit (.json, .pt) or an `explanation.json`, read by the
 //! readers that read files of strangers anyway, and refused in words where it is none of them.
 
 use crate::Fault;
@@ -8,6 +8,7 @@ use flyroom_decompose::{Data, Dictionary, Extra};
 use flyroom_describe::mib::MibGraph;
 use flyroom_describe::{Description, EdgeScore};
 use flyroom_explanation::{Body, Explanation};
+use flyroom_network::format::Source;
 use flyroom_organism::{Subject, Truth};
 use flyroom_validate::{Observed, Trial, exam};
 use serde_json::{Value as Json, json};
@@ -109,7 +110,7 @@ fn describe(
 ) -> Result<Description, String> {
     let explanation = out.join("explanation.json");
     let circuit = |path: &&PathBuf| {
-        path.extension().is_some_and(|e| e == "json") && path.parent() == Some(out)
+        path.extension().is_some_and(|e| e == "json" || e == "pt") && path.parent() == Some(out)
     };
     if explanation.is_file() {
         text(&explanation)?;
@@ -117,11 +118,12 @@ fn describe(
         return described(subject, e);
     }
     let Some(path) = files.iter().find(circuit) else {
-        return Err("left neither explanation.json nor a circuit in MIB's form (a .json)".into());
+        return Err("left neither explanation.json nor a circuit in MIB's form (.json, .pt)".into());
     };
     let config = subject.network().architecture().transformer();
     let config = config.ok_or("left a circuit, and this network has no edges")?;
-    let graph = MibGraph::parse(&text(path)?).map_err(|e| named(path, e))?;
+    let graph = Source::open(path).and_then(MibGraph::read);
+    let graph = graph.map_err(|e| without_folder(&e.to_string(), out))?;
     graph.description(method, subject, config).map_err(|e| named(path, e))
 }
 

@@ -10,7 +10,7 @@ use flyroom_explanation::{Body, Explanation};
 use flyroom_network::format::npz::write_npz;
 use flyroom_network::format::transformer_lens;
 use flyroom_network::{Inputs, RawTensor, write_safetensors, write_whole};
-use flyroom_organism::Subject;
+use flyroom_organism::{Answers, Subject, Task};
 use flyroom_tensor::Tensor;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -129,7 +129,8 @@ pub fn run(
     Ok(true)
 }
 
-/// Weights under their names, and the clean activations at sites, `[input, ..]` as the site has them.
+/// Weights under their names, the clean inputs with their corrupted partners, answers and the
+/// positions that count, and the clean activations at sites, `[input, ..]` as the site has them.
 fn arrays(subject: &Subject, sites: &[String]) -> Result<BTreeMap<String, RawTensor>> {
     let weights = subject.network().weights();
     let mut all: BTreeMap<String, RawTensor> =
@@ -143,20 +144,47 @@ fn arrays(subject: &Subject, sites: &[String]) -> Result<BTreeMap<String, RawTen
         let values = all_inputs.data()[..shape.iter().product()].to_vec();
         all.insert(site.clone(), RawTensor::from_tensor(&Tensor::new(&shape, values)?));
     }
-    let clean = subject.task.inputs.pick(0..subject.task.clean);
-    let inputs = match &clean {
-        Inputs::Tokens { pos, ids } => {
-            RawTensor::from_integers(&[clean.len(), *pos], ids.iter().map(|&id| i64::from(id)))
-        }
-        Inputs::Vectors { width, values } => {
-            RawTensor::from_tensor(&Tensor::new(&[clean.len(), *width], values.clone())?)
-        }
-    };
-    all.insert("inputs".into(), inputs);
+    let task = subject.task;
+    let partners = task.partner.iter().copied().take(task.clean);
+    all.insert("inputs".into(), inputs(&task.inputs.pick(0..task.clean))?);
+    all.insert("corrupted".into(), inputs(&task.inputs.pick(partners.clone()))?);
+    let pos = task.pos();
+    let counts = task.reads.iter().take(task.clean * pos).map(|&c| i64::from(c));
+    all.insert("counts".into(), RawTensor::from_integers(&[task.clean, pos], counts));
+    all.insert("answers".into(), answers(task, 0..task.clean)?);
+    all.insert("corrupted_answers".into(), answers(task, partners)?);
     Ok(all)
 }
 
-/// An explanation with the scores of its edges, from `explanation.json` or `description.json`.
+fn inputs(set: &Inputs) -> Result<RawTensor> {
+    Ok(match set {
+        Inputs::Tokens { pos, ids } => {
+            RawTensor::from_integers(&[set.len(), *pos], ids.iter().map(|&id| i64::from(id)))
+        }
+        Inputs::Vectors { width, values } => {
+            RawTensor::from_tensor(&Tensor::new(&[set.len(), *width], values.clone())?)
+        }
+    })
+}
+
+/// Right answers of some inputs, `[input, pos]` or `[input, pos, d_out]`.
+fn answers(task: &Task, inputs: impl ExactSizeIterator<Item = usize>) -> Result<RawTensor> {
+    let (n, pos) = (inputs.len(), task.pos());
+    Ok(match &task.answers {
+        Answers::Classes(all) => {
+            let of = inputs.flat_map(|i| &all[i * pos..(i + 1) * pos]);
+            RawTensor::from_integers(&[n, pos], of.map(|&class| i64::from(class)))
+        }
+        Answers::Values(all) => {
+            let row = pos * task.d_out;
+            let of = inputs.flat_map(|i| &all[i * row..(i + 1) * row]).copied().collect();
+            RawTensor::from_tensor(&Tensor::new(&[n, pos, task.d_out], of)?)
+        }
+    })
+}
+
+/// An explanation with the scores of its edges, from `description.json`, or from `explanation.json`
+/// with the description that lies beside it; without one, an edge that is claimed has the score 1.
 fn circuit(path: &Path) -> Result<(Explanation, Vec<flyroom_describe::EdgeScore>)> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     if let Ok(d) = serde_json::from_str::<Description>(&text) {
@@ -165,6 +193,12 @@ fn circuit(path: &Path) -> Result<(Explanation, Vec<flyroom_describe::EdgeScore>
     }
     let e = Explanation::read(path)?;
     let Body::Circuit { edges, .. } = &e.body else { return Ok((e, vec![])) };
+    // What the method saw lies beside; it is of this explanation or of one that was there before.
+    let seen = std::fs::read_to_string(super::describe::beside(path)).ok();
+    let seen = seen.and_then(|text| serde_json::from_str::<Description>(&text).ok());
+    if let Some(d) = seen.filter(|d| d.explanation == e && !d.edges.is_empty()) {
+        return Ok((e, d.edges));
+    }
     let score = |&edge| flyroom_describe::EdgeScore { edge, score: 1.0, gradient_dead: false };
     let scores = edges.iter().map(score).collect();
     Ok((e, scores))

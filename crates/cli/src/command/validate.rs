@@ -7,6 +7,7 @@ use flyroom_decompose::Dictionary;
 use flyroom_describe::EdgeScore;
 use flyroom_describe::mib::MibGraph;
 use flyroom_explanation::{Body, Explanation};
+use flyroom_network::format::Source;
 use flyroom_organism::{Subject, Truth};
 use flyroom_tensor::hash;
 use flyroom_validate::parts::PartsScore;
@@ -47,20 +48,24 @@ pub enum Judged {
 }
 
 impl Claim {
-    /// Reads a folder of a dictionary, `explanation.json`, or a circuit in MIB's form.
+    /// Reads a folder of a dictionary, `explanation.json`, or a circuit in one of MIB's forms.
     pub fn read(path: &Path, subject: &Subject) -> Result<Self> {
         if path.is_dir() {
             return Ok(Self::Dictionary(Box::new(Dictionary::read(path)?)));
         }
-        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let top: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        if ["cfg", "nodes", "edges"].iter().all(|key| top.get(key).is_some()) {
-            let named = |e: String| anyhow::anyhow!("{}: {e}", path.display());
+        let source = Source::open(path)?;
+        let circuit = source.at(0, source.len().min(2), "the first bytes")? == b"PK" || {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let top: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            ["cfg", "nodes", "edges"].iter().all(|key| top.get(key).is_some())
+        };
+        if circuit {
             let Some(config) = subject.network().architecture().transformer() else {
                 bail!("{}: a circuit, and this network has no edges", path.display());
             };
-            let graph = MibGraph::parse(&text).map_err(named)?;
-            let d = graph.description("circuit", subject, config).map_err(named)?;
+            let d = MibGraph::read(source)?
+                .description("circuit", subject, config)
+                .map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
             return Ok(Self::Explanation(Box::new(d.explanation), d.edges));
         }
         let e = Explanation::read(path)?;
