@@ -8,6 +8,7 @@ use flyroom_bench::plan::Plan;
 use flyroom_decompose::Dictionary;
 use flyroom_describe::mib::MibGraph;
 use flyroom_explanation::Explanation;
+use flyroom_explanation::rasp::{Overrides, Script, evaluate};
 use flyroom_network::format::gguf::Gguf;
 use flyroom_network::format::npz::{npz_from_source, read_npy, write_npz};
 use flyroom_network::format::pt::PtFile;
@@ -283,6 +284,59 @@ pub const TARGETS: &[Target] = &[
         read: |_, bytes| {
             if let Ok(text) = std::str::from_utf8(bytes) {
                 drop(Plan::parse(text, "plan.toml", &flyroom_bench::run::catalog()));
+            }
+        },
+    },
+    Target {
+        name: "rasp",
+        seeds: || {
+            let page = include_str!("../../docs/rasp.md");
+            let programs = page.split("\n```rasp ").skip(1);
+            let text = |p: &str| {
+                p.split("\n```").next().unwrap_or("").split_once('\n').map(|t| t.1.into())
+            };
+            programs.filter_map(text).collect()
+        },
+        words: &[
+            "vocabulary: ",
+            "length: ",
+            "return ",
+            "select(",
+            "aggregate(",
+            "mean(",
+            "selector_width(",
+            "causal(",
+            "round(",
+            ", default = ",
+            "{a: 1, else: 0}[",
+            "if ",
+            " then ",
+            " else ",
+            " and ",
+            "not ",
+            " mod ",
+            "key == query",
+            "true",
+            "none",
+            "tokens",
+            "indices",
+            "==",
+            "<=",
+            "9223372036854775808",
+            "1e308",
+            "`",
+            "\"",
+            "\\u{e9}",
+            "#",
+        ],
+        read: |_, bytes| {
+            if let Ok(text) = std::str::from_utf8(bytes)
+                && let Ok(script) = text.parse::<Script>()
+            {
+                let printed = script.text().unwrap_or_default();
+                assert_eq!(printed.parse::<Script>().ok().as_ref(), Some(&script), "{text}");
+                let tokens: Vec<_> = script.vocabulary.iter().take(4).cloned().collect();
+                drop(evaluate(&script.program, &tokens, &Overrides::none()));
             }
         },
     },

@@ -226,10 +226,11 @@ pub enum Command {
         json: bool,
     },
     /// Show what lies at a path, where a row of a run comes from, or what a name means; ask a
-    /// language model.
+    /// language model or a RASP program.
     Show {
-        /// A specimen, dictionary, explanation, card or run; or the name of an organism, a method, a
-        /// metric, a page or a word. With --prompt a specimen, a Hugging Face folder or a GGUF file.
+        /// A specimen, dictionary, explanation, card, run or FILE.rasp; or the name of an organism, a
+        /// method, a metric, a page or a word. With --prompt a specimen, a Hugging Face folder, a GGUF
+        /// file, or FILE.rasp.
         what: PathBuf,
         /// Of a run: a row by its id, or an organism or a method by its name.
         #[arg(value_name = "ROW")]
@@ -282,7 +283,8 @@ fn kinds() -> String {
 /// What a language model says next.
 #[derive(Debug, clap::Args)]
 pub struct Ask {
-    /// Show what a language model says behind this text.
+    /// Show what a language model says behind this text, or every step of a RASP program on these
+    /// tokens.
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// Go on with the likeliest token so many times.

@@ -39,6 +39,14 @@ pub enum Error {
     /// A text that is no program.
     #[error(transparent)]
     Text(#[from] Box<crate::rasp::Diagnostic>),
+    /// A file whose text is no program.
+    #[error("{path}: {source}")]
+    TextFile {
+        /// Which file.
+        path: PathBuf,
+        /// Where in it, and what.
+        source: Box<crate::rasp::Diagnostic>,
+    },
     /// A part that contradicts itself or the body.
     #[error("part '{part}': {why}")]
     Part {

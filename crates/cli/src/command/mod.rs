@@ -11,6 +11,7 @@ mod gc;
 mod import;
 mod list;
 mod prompt;
+mod rasp;
 mod run;
 mod show;
 mod trace;
@@ -69,6 +70,7 @@ pub fn run(args: &Args) -> Result<bool> {
         }
         Command::Report { run, json } => run::report(run, *json),
         Command::Show { what, row, ledger, ask, json } => match (&ask.prompt, row) {
+            (Some(text), _) if rasp::is(what) => rasp::trace(what, text, ask, *json),
             (Some(text), _) => prompt::run(args, what, text, ask, *json),
             (None, Some(row)) => trace::run(args, what, row, *json),
             (None, None) if *ledger => trace::ledger(what, *json),

@@ -1,6 +1,6 @@
 //! `flyroom show`: anything that flyroom wrote, for people or as JSON.
 
-use super::{breed, describe, validate};
+use super::{breed, describe, rasp, validate};
 use crate::output;
 use anyhow::{Context as _, Result, bail};
 use flyroom_bench::{Board, CellResult};
@@ -171,6 +171,7 @@ fn file(path: &Path, as_json: bool) -> Result<bool> {
         ("truth.json", _) => return truth(path, as_json),
         ("results.json", _) => return results(path, as_json),
         (_, Some("safetensors")) => return weights(path, as_json),
+        _ if rasp::is(path) => return rasp::run(path, as_json),
         _ => {}
     }
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;

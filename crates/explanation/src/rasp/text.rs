@@ -43,6 +43,9 @@ pub use diagnostic::Diagnostic;
 
 use super::Program;
 use crate::{Error, Value};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::str::FromStr;
 
 /// Bytes of a text at most; a program of this size has more steps than any network has layers.
@@ -83,10 +86,42 @@ impl Script {
     /// Reads a text.
     pub fn parse(text: &str) -> Result<Self, Diagnostic> {
         if text.len() > BYTES {
-            let why = format!("{} bytes; a program has {BYTES} at most", text.len());
+            let why = format!("this text is too large: a program has {BYTES} bytes at most");
             return Err(Diagnostic::new("", 0..0, why, "split it, or cut what it does not need"));
         }
         lower::lower(text, parser::parse(text)?)
+    }
+
+    /// Reads a file; gives its text too. No more of it is read than a program may have.
+    pub fn read(path: &Path) -> Result<(Self, String), Error> {
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|f| f.take(BYTES as u64 + 1).read_to_string(&mut text))
+            .map_err(|e| Error::file(path, e))?;
+        let place = |source| Error::TextFile { path: path.into(), source: Box::new(source) };
+        Ok((Self::parse(&text).map_err(place)?, text))
+    }
+
+    /// The sequence that words separated by spaces are; the error says what is wrong with them,
+    /// and what to do.
+    pub fn tokens(&self, words: &str) -> Result<Vec<Value>, String> {
+        let known = || {
+            let all: Vec<String> = self.vocabulary.iter().take(20).map(Value::to_string).collect();
+            format!("the tokens are {}", diagnostic::shown_list(&all, self.vocabulary.len()))
+        };
+        let token = |w: &str| {
+            let found = self.vocabulary.iter().find(|v| v.to_string() == w).cloned();
+            found.ok_or_else(|| format!("no token '{}'; hint: {}", diagnostic::shown(w), known()))
+        };
+        let tokens = words.split_whitespace().map(token).collect::<Result<Vec<_>, _>>()?;
+        match tokens.len() {
+            0 => Err(format!("no token at all; hint: {}", known())),
+            n if n > self.length => {
+                let most = self.length;
+                Err(format!("{n} tokens; hint: this program takes {most} at most ('length:')"))
+            }
+            _ => Ok(tokens),
+        }
     }
 
     /// The text that parses to this script. Fails for what only data can say: a program without

@@ -103,3 +103,12 @@ pub(super) fn shown(text: &str) -> String {
     let head: String = chars.by_ref().take(40).collect();
     if chars.next().is_some() { format!("{head}...") } else { head }
 }
+
+/// Words with spaces between, and whether there are more.
+pub(super) fn shown_list(first: &[String], all: usize) -> String {
+    let words: Vec<String> = first.iter().map(|w| shown(w)).collect();
+    match all.saturating_sub(first.len()) {
+        0 => words.join(" "),
+        more => format!("{} and {more} more", words.join(" ")),
+    }
+}

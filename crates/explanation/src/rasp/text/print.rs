@@ -4,12 +4,10 @@ use super::Script;
 use super::lexer::is_word;
 use super::parser::{COMPARES, MINUS, NOT, OPERATORS, RESERVED};
 use crate::rasp::library::counting;
-use crate::rasp::{
-    Combine, Expr, INDICES, Lambda, Predicate, Rule, Select, TOKENS, Unary, Variable,
-};
+use crate::rasp::{Combine, Expr, INDICES, Lambda, Predicate, Rule, Select, TOKENS, Unary};
 use crate::{Error, Value};
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// How strongly a whole expression, and a name, bind.
 const ANY: u8 = 0;
@@ -32,7 +30,7 @@ pub(super) fn print(script: &Script) -> Result<String, Error> {
             rest = &rest[3..];
             continue;
         }
-        let _ = writeln!(out, "{} = {}", name(&v.name), variable(v));
+        let _ = writeln!(out, "{} = {}", name(&v.name), v.expr);
         rest = after;
     }
     let _ = writeln!(out, "return {}", name(&script.program.output));
@@ -125,23 +123,27 @@ fn condition(p: &Predicate) -> String {
     }
 }
 
-fn variable(v: &Variable) -> String {
-    match &v.expr {
-        Expr::Constant(c) => value(c, false),
-        Expr::Map { f, x } => lambda(f, &name(x), "", ANY),
-        Expr::SequenceMap { f, x, y } => lambda(f, &name(x), &name(y), ANY),
-        Expr::Aggregate { select, x, combine, default } => {
-            let function = match combine {
-                Combine::Mixture => "aggregate",
-                Combine::Mean => "mean",
-            };
-            let default = match default {
-                Value::None => String::new(),
-                v => format!(", default = {}", value(v, true)),
-            };
-            format!("{function}({}, {}{default})", selector(select), name(x))
+impl fmt::Display for Expr {
+    /// As it stands in a text behind `name = `. A selector's width alone is `selector_width(...)`,
+    /// which in a text is three variables.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Constant(c) => f.write_str(&value(c, false)),
+            Self::Map { f: g, x } => f.write_str(&lambda(g, &name(x), "", ANY)),
+            Self::SequenceMap { f: g, x, y } => f.write_str(&lambda(g, &name(x), &name(y), ANY)),
+            Self::Aggregate { select, x, combine, default } => {
+                let function = match combine {
+                    Combine::Mixture => "aggregate",
+                    Combine::Mean => "mean",
+                };
+                write!(f, "{function}({}, {}", selector(select), name(x))?;
+                match default {
+                    Value::None => f.write_str(")"),
+                    v => write!(f, ", default = {})", value(v, true)),
+                }
+            }
+            Self::SelectorWidth { select } => write!(f, "selector_width({})", selector(select)),
         }
-        Expr::SelectorWidth { select } => format!("selector_width({})", selector(select)),
     }
 }
 
