@@ -53,6 +53,20 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check the truth about a specimen by interventions; exit code 1 if a claim does not hold.
+    Audit {
+        /// Folder of the specimen, with its truth beside it.
+        specimen: PathBuf,
+        /// Longest inputs, in tokens behind BOS [default: the task's own].
+        #[arg(long, value_name = "N")]
+        length: Option<usize>,
+        /// How far numbers may be apart, as a share of the largest that counts.
+        #[arg(long, value_name = "X", default_value_t = 0.001)]
+        within: f64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Take activations of a specimen apart (step 1).
     Decompose {
         /// Folder of the specimen.

@@ -34,7 +34,8 @@ pub enum Operation {
         /// The source input.
         input: usize,
     },
-    /// Sets to given values: one for each selected coordinate, or for each row of the basis.
+    /// Sets to given values: one for each selected coordinate, or for each row of the basis; on
+    /// edges all that their sender writes, `[pos, d_model]`.
     Set {
         /// The values.
         values: Vec<f32>,

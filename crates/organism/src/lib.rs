@@ -43,4 +43,4 @@ pub use registry::{find, registry};
 pub use specimen::{BITS_EPOCH, Bred, Spec, Specimen};
 pub use subject::Subject;
 pub use task::{Answers, Distance, Task};
-pub use truth::{ExamVariable, Feature, KnownEdge, Truth};
+pub use truth::{ExamVariable, Feature, KnownEdge, Truth, stream_depth};

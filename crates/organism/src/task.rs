@@ -66,6 +66,27 @@ impl Task {
         self.inputs.pos()
     }
 
+    /// The same task on some of its clean inputs; their partners follow them.
+    pub fn restricted(&self, inputs: &[usize]) -> Self {
+        let n = inputs.len();
+        let all: Vec<usize> =
+            inputs.iter().copied().chain(inputs.iter().map(|&i| self.partner[i])).collect();
+        let pos = self.pos();
+        let answers = match &self.answers {
+            Answers::Classes(c) => Answers::Classes(gathered(c, pos, &all)),
+            Answers::Values(v) => Answers::Values(gathered(v, pos * self.d_out, &all)),
+        };
+        Self {
+            inputs: self.inputs.pick(all.iter().copied()),
+            clean: n,
+            partner: (0..n).map(|i| n + i).collect(),
+            reads: gathered(&self.reads, pos, &all),
+            answers,
+            exhaustive: false,
+            ..self.clone()
+        }
+    }
+
     /// Positions of an input whose outputs count.
     pub fn read_positions(&self, input: usize) -> impl Iterator<Item = usize> + '_ {
         let pos = self.pos();
@@ -149,6 +170,11 @@ impl Task {
         }
         Some(right as f64 / all.max(1) as f64)
     }
+}
+
+/// Blocks of one width, one for each index.
+fn gathered<T: Copy>(from: &[T], width: usize, indices: &[usize]) -> Vec<T> {
+    indices.iter().flat_map(|&i| from[i * width..(i + 1) * width].iter().copied()).collect()
 }
 
 /// For each of `n` inputs another one, drawn uniformly; set `s` of an organism draws its own.

@@ -61,8 +61,9 @@ pub struct ExamVariable {
     pub values: Vec<Vec<f32>>,
 }
 
-/// Order of computation of a site of the residual stream, or `None` elsewhere.
-fn depth(site: &str) -> Option<usize> {
+/// Order of computation of a site that reads or writes the residual stream: what lies at a greater
+/// depth is computed later. `None` for sites elsewhere.
+pub fn stream_depth(site: &str) -> Option<usize> {
     match site {
         "hook_embed" | "hook_pos_embed" => return Some(0),
         "unembed.hook_in" => return Some(usize::MAX),
@@ -86,7 +87,8 @@ impl Truth {
         let stream = site.contains("resid") || site == "unembed.hook_in";
         let here = |f: &Feature| {
             f.site == site
-                || (stream && matches!((depth(&f.site), depth(site)), (Some(a), Some(b)) if a <= b))
+                || (stream
+                    && matches!((stream_depth(&f.site), stream_depth(site)), (Some(a), Some(b)) if a <= b))
         };
         self.features
             .iter()

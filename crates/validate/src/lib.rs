@@ -9,7 +9,9 @@
 //! | are their effects predicted? | `effect.rs` |
 //! | what would chance reach? | `null.rs` |
 //! | the card, the verdict, the step to blame | `trial.rs` |
+//! | is the truth true? | `audit/` |
 
+pub mod audit;
 mod effect;
 mod error;
 pub mod exam;

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod breed;
 mod cell;
 mod collect;
@@ -30,6 +31,9 @@ pub fn run(args: &Args) -> Result<bool> {
         Command::List { what, json } => list::run(*what, *json),
         Command::Breed { organism, seeds, set, out, progress, json } => {
             breed::run(args, organism, seeds, set, out, *progress, *json)
+        }
+        Command::Audit { specimen, length, within, json } => {
+            audit::run(args, specimen, *length, *within, *json)
         }
         Command::Decompose { specimen, method, site, set, seed, out, json } => {
             decompose::run(args, specimen, method, site.as_deref(), set, *seed, out, *json)

@@ -1,6 +1,6 @@
 //! `flyroom show`: anything that flyroom wrote, for people or as JSON.
 
-use super::{breed, describe, rasp, validate};
+use super::{audit, breed, describe, rasp, validate};
 use crate::output;
 use anyhow::{Context as _, Result, bail};
 use flyroom_bench::{Board, CellResult};
@@ -10,6 +10,7 @@ use flyroom_explanation::Explanation;
 use flyroom_network::SafetensorsFile;
 use flyroom_organism::{Specimen, Truth};
 use flyroom_validate::Card;
+use flyroom_validate::audit::Audit;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -200,6 +201,14 @@ fn file(path: &Path, as_json: bool) -> Result<bool> {
             output::json(&card)?;
         } else {
             output::data(&validate::text(&card));
+        }
+    } else if value.get("sites").is_some() && value.get("claimed").is_some() {
+        let a: Audit = serde_json::from_value(value)
+            .map_err(|e| anyhow::anyhow!("{}: not an audit ({e})", path.display()))?;
+        if as_json {
+            output::json(&a)?;
+        } else {
+            output::data(&audit::text(&a));
         }
     } else if value.get("rows").is_some() {
         return board(path, as_json);

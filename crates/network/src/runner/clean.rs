@@ -118,7 +118,7 @@ impl Runner<'_> {
             Operation::Interchange { input } => self.clean_row(site, *input),
             Operation::Set { .. } | Operation::Add { .. } => Err(Error::Selector {
                 text: site.into(),
-                why: "edges take zero, mean or interchange".into(),
+                why: "edges take zero, mean, interchange or set".into(),
             }),
         }
     }

@@ -70,6 +70,23 @@ impl Runner<'_> {
                 all.extend(self.clean_row(&site, row.input)?);
                 let own = &mut all[start..];
                 for (&sender, operation) in refs.range(first..first + heads) {
+                    if let Operation::Set { values } = operation {
+                        if values.len() != pos * width {
+                            return Err(Error::Selector {
+                                text: table.senders[sender].to_string(),
+                                why: format!(
+                                    "set wants {} values, [pos, d_model] of the sender, got {}",
+                                    pos * width,
+                                    values.len()
+                                ),
+                            });
+                        }
+                        for (p, values) in values.chunks_exact(width.max(1)).enumerate() {
+                            let at = (p * heads + sender - first) * width;
+                            own[at..at + width].copy_from_slice(values);
+                        }
+                        continue;
+                    }
                     let values = self.supplied(&site, operation)?;
                     for p in 0..pos {
                         let at = (p * heads + sender - first) * width;

@@ -93,6 +93,38 @@ fn an_edge_patched_with_itself_keeps_negative_zeros() {
 }
 
 #[test]
+fn an_edge_set_to_what_another_input_sends_gives_the_bits_of_the_interchange() {
+    each(|c, _, runner| {
+        let edges = &runner.edges().unwrap().edges;
+        let sent = |e: Edge| -> Vec<f32> {
+            let (site, head) = match e.from {
+                Sender::Embed => ("hook_embed".to_string(), None),
+                Sender::PosEmbed => ("hook_pos_embed".to_string(), None),
+                Sender::Head(l, h) => (format!("blocks.{l}.attn.hook_result"), Some(h)),
+                Sender::Mlp(l) => (format!("blocks.{l}.hook_mlp_out"), None),
+            };
+            let all = runner.clean_row(&site, 4).unwrap();
+            match head {
+                None => all,
+                Some(h) => {
+                    let rows = all.chunks_exact(c.n_heads * c.d_model);
+                    rows.flat_map(|r| r[h * c.d_model..(h + 1) * c.d_model].to_vec()).collect()
+                }
+            }
+        };
+        let rows = |operation: &dyn Fn(Edge) -> Operation| -> Vec<Row> {
+            let patch = |&e: &Edge| row(2, vec![Intervention::edges(vec![e], operation(e))]);
+            edges.iter().map(patch).collect()
+        };
+        let set = runner.run(&rows(&|e| Operation::Set { values: sent(e) })).unwrap();
+        let interchanged = runner.run(&rows(&|_| from(4))).unwrap();
+        for ((a, b), e) in set.iter().zip(&interchanged).zip(edges) {
+            assert_eq!(bits(a), bits(b), "{e} of {c:?}");
+        }
+    });
+}
+
+#[test]
 fn all_edges_from_another_input_give_that_input_s_logits() {
     each(|c, _, runner| {
         let clean = runner.logits().unwrap();
@@ -571,9 +603,13 @@ fn what_a_caller_can_get_wrong_is_an_error_with_the_reason() {
         (vec![edge("a2.h0->logits")], "no such edge"),
         (vec![edge("m1->m0")], "no such edge"),
         (vec![edge("m0->m0")], "no such edge"),
+        (vec![Intervention::edges(vec!["m0->m1".parse().unwrap()], set(vec![1.0]))], "set wants"),
         (
-            vec![Intervention::edges(vec!["m0->m1".parse().unwrap()], set(vec![1.0]))],
-            "edges take zero, mean or interchange",
+            vec![Intervention::edges(
+                vec!["m0->m1".parse().unwrap()],
+                Operation::Add { input: 1, factor: 1.0 },
+            )],
+            "edges take zero, mean, interchange or set",
         ),
         (
             vec![

@@ -9,7 +9,7 @@ use flyroom_tensor::Context;
 use flyroom_validate::{Observed, Trial, exam, wiring};
 use serde_json::json;
 
-fn bred(organism: &str, set: serde_json::Value, seed: u64) -> (Specimen, Truth) {
+pub(super) fn bred(organism: &str, set: serde_json::Value, seed: u64) -> (Specimen, Truth) {
     let organism = find(organism).unwrap();
     let parameters = with_defaults(organism, set.as_object().unwrap()).unwrap();
     let cx = Context::single();

@@ -1,5 +1,6 @@
 //! Trials on networks whose truth is known, and on real networks that nobody here made.
 
+mod audit;
 mod compiled;
 mod modadd113;
 mod tracr;

@@ -1,0 +1,234 @@
+//! `flyroom audit`: is the truth about a specimen true?
+
+use crate::args::Args;
+use crate::output;
+use anyhow::{Context as _, Result, bail};
+use flyroom_bench::clock::Stopwatch;
+use flyroom_explanation::Body;
+use flyroom_organism::{Organism, Parameters, Specimen, Standing, Task, Truth};
+use flyroom_validate::audit::{Audit, Options, Outcome, audit};
+use std::path::Path;
+
+pub fn run(
+    args: &Args,
+    dir: &Path,
+    length: Option<usize>,
+    within: f64,
+    as_json: bool,
+) -> Result<bool> {
+    if !(within > 0.0 && within < 1.0) {
+        bail!("--within {within}: no share; hint: a number between 0 and 1, 0.001 unless told");
+    }
+    let specimen = Specimen::read(dir)?;
+    let organism = flyroom_organism::find(&specimen.spec.organism)
+        .with_context(|| dir.join("specimen.json").display().to_string())?;
+    let truth_path = specimen.truth_path(dir);
+    let truth = Truth::read(&truth_path)?;
+    let tasks = lengths(organism, &specimen.spec.parameters, &truth, length)
+        .with_context(|| dir.join("specimen.json").display().to_string())?;
+    let cx = args.context()?;
+    let watch = Stopwatch::start();
+    let options = Options { within, ..Options::default() };
+    let outcome = audit(&specimen, &truth, &tasks, &options, &cx)
+        .with_context(|| truth_path.display().to_string())?;
+    let seconds = watch.elapsed_secs();
+    let path = truth_path.with_file_name("audit.json");
+    flyroom_network::write_whole(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
+    if as_json {
+        output::json(&outcome)?;
+    } else {
+        output::data(&text(&outcome));
+    }
+    let runs = outcome.runs();
+    output::say(
+        args.quiet,
+        &format!(
+            "{runs} runs with interventions in {seconds:.1} s, {:.0} a second; audit written to {}",
+            runs as f64 / seconds.max(1e-9),
+            path.display()
+        ),
+    );
+    Ok(outcome.outcome != Outcome::Fails)
+}
+
+/// The tasks of every length that a program is claimed for, up to one; of other truths the task.
+fn lengths(
+    organism: &dyn Organism,
+    parameters: &Parameters,
+    truth: &Truth,
+    most: Option<usize>,
+) -> Result<Vec<Task>> {
+    let program = matches!(truth.explanation.as_ref().map(|e| &e.body), Some(Body::Rasp { .. }));
+    let full = match most {
+        Some(n) => organism.task(parameters, Some(n)).with_context(|| format!("--length {n}"))?,
+        None => organism.task(parameters, None)?,
+    };
+    let mut tasks: Vec<Task> = vec![];
+    for n in 1..=full.pos() {
+        if !program {
+            break;
+        }
+        let Ok(task) = organism.task(parameters, Some(n)) else { continue };
+        if task.pos() < full.pos() && tasks.iter().all(|t| t.pos() != task.pos()) {
+            tasks.push(task);
+        }
+    }
+    tasks.push(full);
+    Ok(tasks)
+}
+
+/// A word of the JSON.
+fn word(x: impl serde::Serialize) -> String {
+    let json = serde_json::to_value(x).unwrap_or_default();
+    json.as_str().unwrap_or_default().to_owned()
+}
+
+/// An audit for people.
+pub fn text(a: &Audit) -> String {
+    let inputs: usize = a.lengths.iter().map(|l| l.inputs).sum();
+    let lengths: Vec<String> = a.lengths.iter().map(|l| l.pos.to_string()).collect();
+    let mut out = format!("{}: {inputs} inputs of {} positions\n\n", a.label, lengths.join(", "));
+    let rows: Vec<Vec<String>> = a
+        .checks()
+        .iter()
+        .map(|(name, c)| {
+            let control = c.control.as_ref().map_or("-".into(), |c| {
+                format!("{} (at most {})", output::number(c.reached), output::number(c.most))
+            });
+            let counted = |n: usize| if c.comparisons == 0 { "-".into() } else { n.to_string() };
+            vec![
+                (*name).to_string(),
+                word(c.outcome),
+                counted(c.claims),
+                counted(c.runs),
+                counted(c.comparisons),
+                counted(c.failures),
+                if c.comparisons == 0 { "-".into() } else { output::number(c.largest_error) },
+                control,
+                c.why.clone(),
+            ]
+        })
+        .collect();
+    out.push_str(&output::table(
+        &[
+            "check",
+            "outcome",
+            "claims",
+            "runs",
+            "compared",
+            "failed",
+            "largest error",
+            "control",
+            "",
+        ],
+        &rows,
+    ));
+    if !a.sites.variables.is_empty() {
+        let rows: Vec<Vec<String>> = a
+            .sites
+            .variables
+            .iter()
+            .map(|v| {
+                vec![
+                    v.variable.clone(),
+                    v.places.to_string(),
+                    v.readings.to_string(),
+                    format!("{:.2} %", 100.0 * v.nearest),
+                    output::number(v.largest_error),
+                    v.before.map_or("-".into(), output::number),
+                    format!("{:.1} % ({:.1} %)", 100.0 * v.permuted, 100.0 * v.chance),
+                ]
+            })
+            .collect();
+        out.push('\n');
+        out.push_str(&output::table(
+            &[
+                "variable",
+                "places",
+                "readings",
+                "right",
+                "largest error",
+                "before it is written",
+                "values permuted (chance)",
+            ],
+            &rows,
+        ));
+    }
+    if !a.edges.edges.is_empty() {
+        let rows: Vec<Vec<String>> = a
+            .edges
+            .edges
+            .iter()
+            .map(|e| {
+                let active: Vec<&str> = e.active.iter().map(|c| c.name()).collect();
+                let effect = e.effects.values().copied().fold(0.0, f64::max);
+                vec![
+                    e.edge.to_string(),
+                    if e.claimed { "true" } else { "not claimed" }.into(),
+                    if active.is_empty() { "nothing".into() } else { active.join(" ") },
+                    output::number(effect),
+                    if e.holds { "" } else { "contradicts the truth" }.into(),
+                ]
+            })
+            .collect();
+        out.push('\n');
+        out.push_str(&output::table(&["edge", "truth", "moved by", "largest effect", ""], &rows));
+        out.push_str(&format!(
+            "of {} edges the others move no output by more than {} of the largest ({} on {} inputs)\n",
+            a.edges.table,
+            output::number(a.edges.largest_unclaimed),
+            if a.edges.exhaustive { "all of them" } else { "each" },
+            a.edges.inputs,
+        ));
+    }
+    if a.program.check.comparisons > 0 {
+        let p = &a.program;
+        out.push_str(&format!(
+            "\nprogram: {} clean outputs, {} sets{}, {} interchanges, {} pairs; {} moved an output, {} \
+             declined; skill {}\n",
+            p.clean,
+            p.sets,
+            if p.exhaustive { " (all)" } else { "" },
+            p.interchanges,
+            p.pairs,
+            p.effective,
+            p.abstained,
+            p.skill.map_or("-".into(), |s| format!("{s:.7}")),
+        ));
+    }
+    for (_, check) in a.checks() {
+        for c in &check.counterexamples {
+            let input = if c.input.is_empty() {
+                String::new()
+            } else {
+                format!(" on {}", c.input.join(" "))
+            };
+            out.push_str(&format!(
+                "\ncounterexample: {}{input}\n  at {}\n  claimed: {}\n  got: {}\n",
+                c.claim, c.place, c.wanted, c.got
+            ));
+        }
+    }
+    out.push_str(&format!("\n{}\n", verdict(a)));
+    out
+}
+
+/// One line.
+fn verdict(a: &Audit) -> String {
+    let standing = word(a.standing);
+    match (a.outcome, a.claimed) {
+        (Outcome::Holds, Standing::Exact) => "holds: the truth stays exact".into(),
+        (Outcome::Holds, claimed) => {
+            format!(
+                "holds: the truth claimed to be {}, the audit supports {standing}",
+                word(claimed)
+            )
+        }
+        (Outcome::Fails, claimed) => {
+            format!("fails: the truth claimed to be {}, it is contested", word(claimed))
+        }
+        (Outcome::NotApplicable, _) => {
+            format!("nothing that this truth claims can be checked; it stays {standing}")
+        }
+    }
+}

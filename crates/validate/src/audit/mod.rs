@@ -1,0 +1,217 @@
+//! The audit: is the truth about a specimen true?
+//!
+//! A board that ranks methods by a wrong truth ranks nothing. So every claim of a truth is put to
+//! the network itself, on all inputs of the task's domain and of all its lengths, and by
+//! interventions that no method chose.
+//!
+//! | check | the claim | file |
+//! |---|---|---|
+//! | sites | a variable is read, in its own directions, from where it is written on and not before | `sites.rs` |
+//! | features | a direction holds what its name says | `features.rs` |
+//! | edges | an edge moves an output under some corruption if and only if the truth has it | `edges.rs` |
+//! | program | setting and exchanging variables does to the outputs what the program says | `program.rs` |
+//!
+//! Each check counts what it compared, names the first counterexamples and brings a control that
+//! must fail. A check for which a truth makes no claim is `not-applicable` and says why. What the
+//! outcome is worth is the [`Standing`] that it supports: a truth that claims to be exact stays so
+//! only if all that can be checked holds; one counterexample makes it contested.
+
+mod check;
+mod edges;
+mod features;
+mod program;
+mod sites;
+mod wanted;
+
+pub use check::{Check, Control, Counterexample, Outcome};
+pub use edges::{AMPLIFIED, AuditedEdge, Corruption, EdgesAudit};
+pub use features::FeaturesAudit;
+pub use program::ProgramAudit;
+pub use sites::{SitesAudit, VariableReading};
+
+use crate::Error;
+use flyroom_organism::{Specimen, Standing, Task, Truth};
+use flyroom_tensor::{Context, hash};
+use serde::{Deserialize, Serialize};
+
+/// How strict and how thorough an audit is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// How far a reading may lie from its code, relative to 1 or to the code's largest coordinate
+    /// if that is more; an output from its prediction, and an effect from none, relative to the
+    /// largest clean output that counts.
+    pub within: f64,
+    /// Runs in which edges are patched, at most; more inputs than fit are taken at even steps.
+    pub edge_runs: usize,
+    /// Runs in which one variable is set, at most; more inputs than fit are taken at even steps.
+    pub single_runs: usize,
+    /// Runs in which two variables are set, drawn at random.
+    pub pair_runs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { within: 1e-3, edge_runs: 1 << 19, single_runs: 1 << 22, pair_runs: 1 << 14 }
+    }
+}
+
+/// One length of the domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Length {
+    /// Positions of an input, BOS among them.
+    pub pos: usize,
+    /// Inputs of this length.
+    pub inputs: usize,
+    /// Whether these are all that there are.
+    pub exhaustive: bool,
+}
+
+/// The outcome of an audit: `audit.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Version of this format.
+    pub schema: u32,
+    /// Id of the specimen.
+    pub specimen: String,
+    /// Its name for people.
+    pub label: String,
+    /// blake3 of the truth that was audited.
+    pub truth: String,
+    /// How far numbers may be apart ([`Options::within`]).
+    pub within: f64,
+    /// What was looked at.
+    pub lengths: Vec<Length>,
+    /// Where variables lie.
+    pub sites: SitesAudit,
+    /// What directions hold.
+    pub features: FeaturesAudit,
+    /// Which edges carry the answer.
+    pub edges: EdgesAudit,
+    /// What the program predicts.
+    pub program: ProgramAudit,
+    /// Whether all that can be checked holds.
+    pub outcome: Outcome,
+    /// What the truth says of itself.
+    pub claimed: Standing,
+    /// What the audit supports.
+    pub standing: Standing,
+}
+
+/// Version of the format of [`Audit`].
+pub const AUDIT_SCHEMA: u32 = 1;
+
+impl Audit {
+    /// The checks in order.
+    pub fn checks(&self) -> [(&'static str, &Check); 4] {
+        [
+            ("sites", &self.sites.check),
+            ("features", &self.features.check),
+            ("edges", &self.edges.check),
+            ("program", &self.program.check),
+        ]
+    }
+
+    /// Runs of the network with interventions.
+    pub fn runs(&self) -> usize {
+        self.checks().iter().map(|(_, c)| c.runs).sum()
+    }
+}
+
+/// blake3 of what a truth claims.
+pub fn truth_hash(truth: &Truth) -> Result<String, Error> {
+    let text = serde_json::to_string(truth).map_err(|e| Error::Trial(e.to_string()))?;
+    Ok(hash::bytes(text.as_bytes()).to_string())
+}
+
+/// Audits the truth about a specimen on tasks of several lengths, the full one last.
+pub fn audit(
+    specimen: &Specimen,
+    truth: &Truth,
+    tasks: &[Task],
+    options: &Options,
+    cx: &Context,
+) -> Result<Audit, Error> {
+    let ground = Ground { specimen, truth, tasks, options, cx };
+    let sites = sites::check(&ground)?;
+    let features = features::check(&ground)?;
+    let edges = edges::check(&ground)?;
+    let program = program::check(&ground)?;
+    let outcomes = [&sites.check, &features.check, &edges.check, &program.check].map(|c| c.outcome);
+    let outcome = if outcomes.contains(&Outcome::Fails) {
+        Outcome::Fails
+    } else if outcomes.contains(&Outcome::Holds) {
+        Outcome::Holds
+    } else {
+        Outcome::NotApplicable
+    };
+    let standing = match (outcome, truth.standing) {
+        (Outcome::Fails, _) => Standing::Contested,
+        (Outcome::Holds, Standing::Exact) => Standing::Exact,
+        (Outcome::Holds, _) => Standing::Audited,
+        (Outcome::NotApplicable, claimed) => claimed,
+    };
+    Ok(Audit {
+        schema: AUDIT_SCHEMA,
+        specimen: specimen.id(),
+        label: specimen.label(),
+        truth: truth_hash(truth)?,
+        within: options.within,
+        lengths: tasks
+            .iter()
+            .map(|t| Length { pos: t.pos(), inputs: t.clean, exhaustive: t.exhaustive })
+            .collect(),
+        sites,
+        features,
+        edges,
+        program,
+        outcome,
+        claimed: truth.standing,
+        standing,
+    })
+}
+
+/// What all checks look at; shared by threads, each of which brings its own runner.
+#[derive(Debug, Clone, Copy)]
+struct Ground<'a> {
+    specimen: &'a Specimen,
+    truth: &'a Truth,
+    tasks: &'a [Task],
+    options: &'a Options,
+    cx: &'a Context,
+}
+
+impl Ground<'_> {
+    /// The context of one of several threads.
+    fn alone(&self) -> Context {
+        Context::new(self.cx.kernels(), 1)
+    }
+
+    /// `f` of each of `0..n`, on all threads, in order.
+    fn each<T: Send>(
+        &self,
+        n: usize,
+        f: impl Fn(usize) -> Result<T, Error> + Sync,
+    ) -> Result<Vec<T>, Error> {
+        let slots: Vec<std::sync::Mutex<Option<Result<T, Error>>>> =
+            (0..n).map(|_| std::sync::Mutex::default()).collect();
+        self.cx.each(n, |i| {
+            let result = f(i);
+            if let Ok(mut slot) = slots[i].lock() {
+                *slot = Some(result);
+            }
+        });
+        slots
+            .into_iter()
+            .map(|slot| match slot.into_inner() {
+                Ok(Some(result)) => result,
+                _ => Err(Error::Trial("a thread of the audit ended early".into())),
+            })
+            .collect()
+    }
+}
+
+/// `0..n` at even steps, at most `most` of them.
+fn spread(n: usize, most: usize) -> Vec<usize> {
+    let most = most.clamp(1, n.max(1));
+    (0..most.min(n)).map(|i| i * n / most).collect()
+}
