@@ -6,8 +6,10 @@
 //! a position for one, only another replacement moves; so six are tried, and an edge that is
 //! silent under all of them is taken for silent. What answers only where nothing else does, the
 //! default of a selection that always finds something, is silent until it is *louder* than what
-//! outvotes it, which is what the last is for. *Control*: a claim of as many edges drawn at random
-//! is contradicted.
+//! outvotes it, which is what the last is for. Where edges stand in for each other, none of them
+//! moves anything alone: a claimed edge that is silent is patched together with each other claimed
+//! edge, and so is then every edge that is not claimed. *Control*: a claim of as many edges drawn
+//! at random is contradicted.
 //!
 //! | corruption | the sender's values |
 //! |---|---|
@@ -44,6 +46,9 @@ pub enum Corruption {
     Amplified,
 }
 
+/// Inputs on which two edges are patched together.
+const JOINT_INPUTS: usize = 64;
+
 /// How much larger an amplified sender is at one position. A default lies half way to a match in
 /// the networks that Tracr and this project compile, so twice is not enough to outvote it.
 pub const AMPLIFIED: f32 = 3.0;
@@ -79,8 +84,23 @@ pub struct AuditedEdge {
     pub active: Vec<Corruption>,
     /// Largest change of an output under each corruption, as a share of the largest clean output.
     pub effects: BTreeMap<Corruption, f64>,
+    /// Where no corruption moves anything through it alone: the edge in whose company it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jointly: Option<Jointly>,
     /// Whether the network bears out what the truth says of it.
     pub holds: bool,
+}
+
+/// Two edges patched together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Jointly {
+    /// The other edge, which is claimed.
+    pub with: Edge,
+    /// What both carry.
+    pub corruption: Corruption,
+    /// Largest change of an output against that edge patched alone, as a share of the largest
+    /// clean output.
+    pub effect: f64,
 }
 
 /// The check of edges.
@@ -158,6 +178,7 @@ pub(super) fn check(ground: &Ground) -> Result<EdgesAudit, Error> {
     }
     check.claims = table.edges.len();
     let known: BTreeMap<Edge, &KnownEdge> = claimed.iter().map(|k| (k.edge, k)).collect();
+    let joint = joint(ground, &table, &known, &most, &samples, &mut check)?;
     let mut edges = vec![];
     let (mut least_claimed, mut largest_unclaimed) = (f64::INFINITY, 0f64);
     let mut active_edges: BTreeSet<Edge> = BTreeSet::new();
@@ -168,21 +189,31 @@ pub(super) fn check(ground: &Ground) -> Result<EdgesAudit, Error> {
             .map(|(c, _)| *c)
             .collect();
         let largest = effects.values().map(|e| e.size).fold(0.0, f64::max);
-        if !active.is_empty() {
+        if !active.is_empty() || joint.contains_key(&edge) {
             active_edges.insert(edge);
         }
         let partner = active.contains(&Corruption::Partner);
         let (is_claimed, testable) =
             known.get(&edge).map_or((false, false), |k| (true, k.testable));
         match is_claimed {
-            true => least_claimed = least_claimed.min(largest),
+            true => {
+                let jointly = joint.get(&edge).map_or(0.0, |j| j.effect);
+                least_claimed = least_claimed.min(largest.max(jointly));
+            }
             false => largest_unclaimed = largest_unclaimed.max(largest),
         }
+        let jointly = joint.get(&edge).copied();
         let wrong = match (is_claimed, testable) {
-            (false, _) => (!active.is_empty()).then_some("silent under every corruption"),
-            (true, true) => (!partner).then_some("moved by the task's partner"),
+            (false, _) => {
+                (!active.is_empty() || jointly.is_some()).then_some("silent under every corruption")
+            }
+            (true, true) => (!partner
+                && jointly.is_none_or(|j| j.corruption != Corruption::Partner))
+            .then_some("moved by the task's partner"),
             (true, false) if partner => Some("silent under the task's partner"),
-            (true, false) => active.is_empty().then_some("moved by some corruption"),
+            (true, false) => {
+                (active.is_empty() && jointly.is_none()).then_some("moved by some corruption")
+            }
         };
         if let Some(wanted) = wrong {
             let place =
@@ -208,6 +239,7 @@ pub(super) fn check(ground: &Ground) -> Result<EdgesAudit, Error> {
                 testable,
                 active,
                 effects: effects.iter().map(|(c, e)| (*c, e.size)).collect(),
+                jointly,
                 holds: wrong.is_none(),
             });
         }
@@ -222,6 +254,48 @@ pub(super) fn check(ground: &Ground) -> Result<EdgesAudit, Error> {
         least_claimed: if least_claimed.is_finite() { least_claimed } else { 0.0 },
         largest_unclaimed,
     })
+}
+
+/// Patches claimed edges that are silent alone, and then all that are not claimed, together with
+/// each claimed edge, on some inputs of the full length. Those that move an output against the
+/// other edge alone, with the largest effect; the task's partner comes first.
+fn joint(
+    ground: &Ground,
+    table: &EdgeTable,
+    known: &BTreeMap<Edge, &KnownEdge>,
+    most: &[BTreeMap<Corruption, Effect>],
+    samples: &[Sample],
+    check: &mut Check,
+) -> Result<BTreeMap<Edge, Jointly>, Error> {
+    let within = ground.options.within;
+    let moves = |e: usize, c: Corruption| most[e].get(&c).is_some_and(|x| x.size > within);
+    let silent = |e: &usize| match known.get(&table.edges[*e]) {
+        Some(k) if k.testable => !moves(*e, Corruption::Partner),
+        Some(_) => Corruption::ALL.iter().all(|&c| !moves(*e, c)),
+        None => false,
+    };
+    let quiet: Vec<usize> = (0..table.edges.len()).filter(silent).collect();
+    let (Some(full), false) = (samples.last(), quiet.is_empty()) else {
+        return Ok(BTreeMap::new());
+    };
+    let own = spread(full.task.clean, JOINT_INPUTS);
+    let sample = Sample {
+        task: full.task.restricted(&own),
+        means: full.means.clone(),
+        exhaustive: false,
+        scale: full.scale,
+    };
+    let others = (0..table.edges.len()).filter(|&e| !known.contains_key(&table.edges[e]));
+    let candidates: Vec<usize> = quiet.iter().copied().chain(others).collect();
+    let found = ground
+        .each(candidates.len(), |i| sample.together(ground, table.edges[candidates[i]], known))?;
+    let mut out = BTreeMap::new();
+    for (e, (runs, best)) in candidates.into_iter().zip(found) {
+        check.runs += runs;
+        check.comparisons += runs;
+        out.extend(best.filter(|j| j.effect > within).map(|j| (table.edges[e], j)));
+    }
+    Ok(out)
 }
 
 /// As many edges drawn at random: the share of them that the network bears out.
@@ -302,35 +376,15 @@ impl Sample {
         let clean = runner.logits()?;
         let readings: Vec<Vec<f32>> =
             (0..self.task.clean).map(|i| self.task.reading(i, clean.row(i))).collect();
-        let mut others = Stream::new(0, "audit/others").block(self.task.pos() as u64);
-        let n = self.task.clean;
-        let other: Vec<Option<usize>> = (0..n)
-            .map(|i| (n > 1).then(|| (i + 1 + others.below(n as u64 - 1) as usize) % n))
-            .collect();
         let mut out = Patched { runs: 0, largest: vec![] };
         for e in edges {
             let edge = table.edges[e];
             for corruption in Corruption::ALL {
                 let mut rows = vec![];
-                for (input, other) in other.iter().enumerate() {
-                    let operation = match corruption {
-                        Corruption::Partner => {
-                            Some(Operation::Interchange { input: self.task.partner[input] })
-                        }
-                        Corruption::Other => other.map(|input| Operation::Interchange { input }),
-                        Corruption::Exchanged => exchanged(&runner, edge.from, input)?
-                            .map(|values| Operation::Set { values }),
-                        Corruption::Mean => {
-                            let values = self.means[&edge.from].clone();
-                            Some(Operation::Set { values })
-                        }
-                        Corruption::Zero => Some(Operation::Zero),
-                        Corruption::Amplified => {
-                            let values = amplified(&runner, edge.from, input)?;
-                            Some(Operation::Set { values })
-                        }
-                    };
-                    if let Some(operation) = operation {
+                for input in 0..self.task.clean {
+                    if let Some(operation) =
+                        self.operation(&runner, edge.from, corruption, input)?
+                    {
                         let interventions = vec![Intervention::edges(vec![edge], operation)];
                         rows.push(Row { input, interventions });
                     }
@@ -354,6 +408,75 @@ impl Sample {
             }
         }
         Ok(out)
+    }
+
+    /// What a sender's edge carries instead; `None` where the corruption does not exist.
+    fn operation(
+        &self,
+        runner: &Runner,
+        sender: Sender,
+        corruption: Corruption,
+        input: usize,
+    ) -> Result<Option<Operation>, Error> {
+        let n = self.task.clean;
+        Ok(match corruption {
+            Corruption::Partner => Some(Operation::Interchange { input: self.task.partner[input] }),
+            Corruption::Other => (n > 1).then(|| {
+                let mut g = Stream::new(self.task.pos() as u64, "audit/others").block(input as u64);
+                Operation::Interchange { input: (input + 1 + g.below(n as u64 - 1) as usize) % n }
+            }),
+            Corruption::Exchanged => {
+                exchanged(runner, sender, input)?.map(|values| Operation::Set { values })
+            }
+            Corruption::Mean => Some(Operation::Set { values: self.means[&sender].clone() }),
+            Corruption::Zero => Some(Operation::Zero),
+            Corruption::Amplified => {
+                Some(Operation::Set { values: amplified(runner, sender, input)? })
+            }
+        })
+    }
+
+    /// Runs, and the largest effect of an edge in company of a claimed one against that one alone.
+    fn together(
+        &self,
+        ground: &Ground,
+        edge: Edge,
+        known: &BTreeMap<Edge, &KnownEdge>,
+    ) -> Result<(usize, Option<Jointly>), Error> {
+        let runner = Runner::new(&ground.specimen.network, &self.task.inputs, &ground.alone())?;
+        let (mut runs, mut best) = (0, None::<Jointly>);
+        for corruption in [Corruption::Partner, Corruption::Zero] {
+            for &with in known.keys().filter(|&&k| k != edge) {
+                let (mut alone, mut both) = (vec![], vec![]);
+                for input in 0..self.task.clean {
+                    let first = self.operation(&runner, with.from, corruption, input)?;
+                    let second = self.operation(&runner, edge.from, corruption, input)?;
+                    let (Some(first), Some(second)) = (first, second) else { continue };
+                    let first = Intervention::edges(vec![with], first);
+                    let second = Intervention::edges(vec![edge], second);
+                    alone.push(Row { input, interventions: vec![first.clone()] });
+                    both.push(Row { input, interventions: vec![first, second] });
+                }
+                runs += alone.len() + both.len();
+                let mut effect = 0f64;
+                let outputs = runner.run(&alone)?.into_iter().zip(runner.run(&both)?);
+                for (row, (a, b)) in alone.iter().zip(outputs) {
+                    let (a, b) =
+                        (self.task.reading(row.input, &a), self.task.reading(row.input, &b));
+                    for (a, b) in a.iter().zip(&b) {
+                        effect = effect.max(f64::from(a - b).abs() / self.scale);
+                    }
+                }
+                if best.is_none_or(|b| effect > b.effect) {
+                    best = Some(Jointly { with, corruption, effect });
+                }
+            }
+            // The task's own corruption first: zero is asked only where it shows nothing.
+            if best.is_some_and(|b| b.effect > ground.options.within) {
+                break;
+            }
+        }
+        Ok((runs, best))
     }
 }
 
