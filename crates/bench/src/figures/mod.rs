@@ -136,8 +136,10 @@ pub fn gram(
     let names: Vec<String> = (0..n).map(|i| i.to_string()).collect();
     Ok(Some(Figure::Heatmap(Heatmap {
         title: format!("Decoder Gram matrix: {method} on {organism} / {seed}"),
-        caption: "Cosine of each latent's decoder direction with each other's: the diagonal is 1, \
-                  and every further coloured cell is a pair of latents that share a direction."
+        caption: "Cosine of each latent's decoder direction with each other's: the diagonal is 1. \
+                  Elsewhere the darkest cells are pairs of latents that share a direction; in few \
+                  dimensions no two latents can be at right angles to all others, so that every cell \
+                  has some colour."
             .into(),
         x_label: "latent".into(),
         y_label: "latent".into(),
@@ -220,8 +222,9 @@ pub fn circuit(
     Ok(Some(Figure::CircuitGraph(CircuitGraph {
         title: format!("{method} on {organism} / {seed}"),
         caption: format!(
-            "Input below, logits above; the width of an edge is its score. {} of {} edges kept, \
-             faithfulness {:.3} under resampling.",
+            "Input below, logits above; the width of a line is its score. Queries, keys and values \
+             between the same two nodes are one line. {} of {} edges kept, faithfulness {:.3} under \
+             resampling.",
             score.kept, score.edges, score.faithfulness["resample"]
         ),
         nodes,

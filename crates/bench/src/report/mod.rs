@@ -47,7 +47,7 @@ pub use figure::{
     SignedBars, Vector,
 };
 
-use crate::board::{Board, Role, Table, Tier, Verdict};
+use crate::board::{Board, Role, Status, Table, Tier, Verdict};
 use svg::escape;
 
 const STYLE: &str = include_str!("style.css");
@@ -86,10 +86,10 @@ impl ReportData {
         );
         page.push_str(&self.faults());
         page.push_str(&self.verdict_section());
+        page.push_str(&table::legend(&self.board));
         for table in Table::ALL {
             page.push_str(&table::section(&self.board, table));
         }
-        page.push_str(&table::legend(&self.board));
         page.push_str(&self.figure_sections());
         page.push_str(&self.colophon());
         page.push_str("</main>\n</body>\n</html>\n");
@@ -113,7 +113,14 @@ impl ReportData {
             plural(organisms, "organism"),
             plural(methods, "method"),
             plural(rows.len(), "row"),
-        )
+        ) + &match rows.iter().filter(|r| r.status == Status::NotApplicable).count() {
+            0 => String::new(),
+            n => format!(
+                "<p class=\"note\">{n} of the rows are n/a, because the method does not claim what the metric \
+                 measures: they are in board.json and board.csv and not on this page. <code>flyroom show RUN ROW</code> \
+                 prints the files behind a row.</p>\n"
+            ),
+        }
     }
 
     fn faults(&self) -> String {
@@ -145,29 +152,22 @@ impl ReportData {
         if self.verdicts.is_empty() {
             return String::new();
         }
-        let mut text = String::from("<section>\n<h2>Verdicts</h2>\n<ul class=\"verdicts\">\n");
-        for verdict in &self.verdicts {
-            let (class, word) = match verdict.holds {
-                // A control has to fail: one that holds is the bad news.
-                Some(true) if verdict.role == Role::Control => ("fails", "holds"),
-                Some(false) | None if verdict.role == Role::Control => ("none", "control"),
-                Some(true) => ("holds", "holds"),
-                Some(false) => ("fails", "fails"),
-                None if verdict.tier == Tier::None => ("none", "no claim"),
-                None => ("none", "not judged"),
-            };
-            // The subject in bold, the rest of the sentence as it is.
-            let (subject, rest) = verdict.text.split_once(": ").unwrap_or((&verdict.text, ""));
-            let rest = rest.strip_prefix("holds: ").unwrap_or(rest);
-            let _ = writeln!(
+        // Dictionaries claim nothing about effects: they are folded, so that claims are seen first.
+        let (parts, claims): (Vec<&Verdict>, Vec<&Verdict>) =
+            self.verdicts.iter().partition(|v| v.tier == Tier::None && v.holds.is_none());
+        let mut text = String::from("<section>\n<h2>Verdicts</h2>\n");
+        text.push_str(&verdict_list(&claims));
+        if !parts.is_empty() {
+            let open = if claims.is_empty() { " open" } else { "" };
+            let _ = write!(
                 text,
-                "<li><span class=\"mark {class}\">{word}</span><span><b>{}</b> <span class=\"words\">{}</span></span></li>",
-                escape(subject),
-                escape(rest)
+                "<details{open}>\n<summary>{} on parts alone, without a claim about effects</summary>\n{}</details>\n",
+                parts.len(),
+                verdict_list(&parts)
             );
         }
         text.push_str(
-            "</ul>\n<p class=\"note\">Words are thresholds on the share of the way from null to oracle: right from \
+            "<p class=\"note\">Words are thresholds on the share of the way from null to oracle: right from \
              .9, most or roughly right from .6, some or poor from .25, wrong below. An explanation <i>holds</i> if its \
              effects are right and nothing else is less than most; <i>no claim</i> means that it predicts no effects, \
              <i>not judged</i> that nobody knows the right ones.</p>\n</section>\n",
@@ -227,6 +227,31 @@ impl ReportData {
         );
         text
     }
+}
+
+fn verdict_list(verdicts: &[&Verdict]) -> String {
+    let mut text = String::from("<ul class=\"verdicts\">\n");
+    for verdict in verdicts {
+        let (class, word) = match verdict.holds {
+            // A control has to fail: one that holds is the bad news.
+            Some(true) if verdict.role == Role::Control => ("fails", "holds"),
+            Some(false) | None if verdict.role == Role::Control => ("none", "control"),
+            Some(true) => ("holds", "holds"),
+            Some(false) => ("fails", "fails"),
+            None if verdict.tier == Tier::None => ("none", "no claim"),
+            None => ("none", "not judged"),
+        };
+        // The subject in bold, the rest of the sentence as it is.
+        let (subject, rest) = verdict.text.split_once(": ").unwrap_or((&verdict.text, ""));
+        let rest = rest.strip_prefix("holds: ").unwrap_or(rest);
+        let _ = writeln!(
+            text,
+            "<li><span class=\"mark {class}\">{word}</span><span><b>{}</b> <span class=\"words\">{}</span></span></li>",
+            escape(subject),
+            escape(rest)
+        );
+    }
+    text + "</ul>\n"
 }
 
 /// A title as a file name: small letters, digits and hyphens.

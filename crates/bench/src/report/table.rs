@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::svg::{at, escape};
-use crate::board::{Board, Row, SeedScore, Status, Table, Tier, number};
+use crate::board::{Board, HOLDS, Row, SeedScore, Status, Table, Tier, number};
 
 /// The bar's size in pixels, and what part of the way from null (0) to oracle (1) it shows.
 const BAR: [f64; 2] = [190.0, 26.0];
@@ -67,7 +67,10 @@ fn line(row: &Row, first: bool) -> String {
     let words = [
         row.reason.as_deref().map(str::to_owned),
         row.blame.as_deref().map(|b| format!("blame: {b}")),
-        worst_family(row).map(|f| format!("weakest on {f}")),
+        // Where nothing is missing there is no weakest.
+        worst_family(row)
+            .filter(|_| row.position().is_none_or(|p| p < HOLDS))
+            .map(|f| format!("weakest on {f}")),
     ];
     let words: Vec<String> = words.into_iter().flatten().map(|w| escape(&w)).collect();
     let words = if words.is_empty() {
@@ -222,8 +225,8 @@ pub(super) fn legend(board: &Board) -> String {
     }
     let mut text = String::from(
         "<section class=\"legend\">\n<h2>How to read the tables</h2>\n<p>A bar starts at the score of the row's null \
-         (left tick) and ends at the mean over seeds; the right tick is the oracle. Each dot is one specimen; a hollow \
-         dot lies beyond the edge. The thin line, and ±, its longer arm, are the 95 % interval over seeds: Student's t below \
+         (left tick) and ends at the mean over seeds; the right tick is the oracle; a red bar runs below the null. Each dot is one specimen; a hollow \
+         dot lies beyond the edge, where lines are cut too. The thin line, and ±, its longer arm, are the 95 % interval over seeds: Student's t below \
          8 seeds, BCa bootstrap from 8. Bits are the length of an explanation in a code that names its parts, their wiring \
          and the weights that it calls; <i>weakest on</i> names the family of interventions that it predicts worst. Ranks compare methods on one \
          organism by one metric within one tier of access; the three tables are never added up.</p>\n<dl>\n",
