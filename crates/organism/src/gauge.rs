@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use flyroom_network::TransformerConfig;
-//! use flyroom_organism::Gauge;
+//! use flyroom_organism::{Gauge, Places};
 //! use flyroom_tensor::Stream;
 //! let c = TransformerConfig::plain(2, 8, 4, 5, 5);
 //! let g = Gauge::random(&c, &Stream::new(0, "gauge"));
@@ -20,8 +20,8 @@
 //! assert!((x.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-6);
 //! ```
 
-use crate::{Error, Truth};
-use flyroom_explanation::{Body, Explanation};
+use crate::Error;
+use crate::places::Places;
 use flyroom_network::{
     Edge, Network, Norm, Receiver, Selector, Sender, Span, TransformerConfig, Weights,
 };
@@ -110,10 +110,21 @@ impl Gauge {
     /// Random coordinates: block 0 of the stream gives the rotation, block l + 1 the orders of
     /// heads and neurons of layer l.
     pub fn random(c: &TransformerConfig, stream: &Stream) -> Self {
+        Self { rotation: Self::rotated(c, stream).rotation, ..Self::reordered(c, stream) }
+    }
+
+    /// The stream turned at random, unless a norm looks at its coordinates; heads and neurons stay.
+    pub fn rotated(c: &TransformerConfig, stream: &Stream) -> Self {
         let mut out = Self::identity(c);
         if c.norm == Norm::None {
             out.rotation = Some(linalg::random_rotation(c.d_model, &mut stream.block(0)));
         }
+        out
+    }
+
+    /// Heads and neurons in a random order; the stream stays.
+    pub fn reordered(c: &TransformerConfig, stream: &Stream) -> Self {
+        let mut out = Self::identity(c);
         let group = c.n_heads / c.n_kv_heads;
         for l in 0..c.n_layers {
             let mut random = stream.block(l as u64 + 1);
@@ -188,9 +199,10 @@ impl Gauge {
         };
         Ok(Tensor::new(t.shape(), turned.into_iter().map(|x| x as f32).collect())?)
     }
+}
 
-    /// Where a direction at a site goes: what it reads, or writes, stays the same.
-    pub fn direction(&self, site: &str, direction: &[f32]) -> Vec<f32> {
+impl Places for Gauge {
+    fn direction(&self, site: &str, direction: &[f32]) -> Vec<f32> {
         let axes = Axes::of(site);
         match &self.rotation {
             Some(r) if axes.stream && direction.len() == self.d_model => {
@@ -203,9 +215,9 @@ impl Gauge {
         }
     }
 
-    /// Where a selected place goes. Units of a turned stream become a basis. Fails for several
-    /// heads or neurons, but not all, that are no longer neighbours.
-    pub fn selector(&self, s: &Selector) -> Result<Selector, Error> {
+    /// Units of a turned stream become a basis. Fails for several heads or neurons, but not all, that
+    /// are no longer neighbours.
+    fn selector(&self, s: &Selector) -> Result<Selector, Error> {
         let axes = Axes::of(&s.site);
         let bad = |why: String| Error::Truth(format!("'{s}' in another gauge: {why}"));
         let mut out = s.clone();
@@ -235,8 +247,7 @@ impl Gauge {
         Ok(out)
     }
 
-    /// Where an edge goes.
-    pub fn edge(&self, e: Edge) -> Edge {
+    fn edge(&self, e: Edge) -> Edge {
         let head = |l: usize, h: usize| place(&self.heads[l], h);
         let kv = |l: usize, h: usize| place(&self.kv_heads[l], h);
         let from = match e.from {
@@ -250,34 +261,6 @@ impl Gauge {
             other => other,
         };
         Edge { from, to }
-    }
-
-    /// An explanation whose places and edges have moved.
-    pub fn explanation(&self, e: &Explanation) -> Result<Explanation, Error> {
-        let mut out = e.clone();
-        for a in out.parts.iter_mut().flat_map(|p| &mut p.alignments) {
-            a.selector = self.selector(&a.selector)?;
-        }
-        if let Body::Circuit { edges, .. } = &mut out.body {
-            edges.iter_mut().for_each(|e| *e = self.edge(*e));
-        }
-        Ok(out)
-    }
-
-    /// A truth in these coordinates.
-    pub fn truth(&self, t: &Truth) -> Result<Truth, Error> {
-        let mut out = t.clone();
-        for f in &mut out.features {
-            f.direction = self.direction(&f.site, &f.direction);
-        }
-        for e in out.circuit.iter_mut().flatten() {
-            e.edge = self.edge(e.edge);
-        }
-        for v in &mut out.variables {
-            v.selector = self.selector(&v.selector)?;
-        }
-        out.explanation = t.explanation.as_ref().map(|e| self.explanation(e)).transpose()?;
-        Ok(out)
     }
 }
 

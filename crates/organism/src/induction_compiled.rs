@@ -23,6 +23,7 @@
 //! ```
 
 use crate::organism::{Parameters as Json, Source, Standing, defaults_of, typed};
+use crate::places::Places;
 use crate::train::Nursery;
 use crate::{
     Answers, Bred, Distance, Entry, Error, ExamVariable, Feature, Gauge, KnownEdge, Organism, Task,

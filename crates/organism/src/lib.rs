@@ -14,6 +14,7 @@ pub mod composition;
 mod cosines;
 mod error;
 mod gauge;
+pub mod gauge_twin;
 pub mod import;
 pub mod induction;
 mod induction_compiled;
@@ -24,6 +25,7 @@ mod modular_addition;
 mod names;
 mod nulls;
 mod organism;
+mod places;
 mod registry;
 mod specimen;
 mod subject;
@@ -39,6 +41,7 @@ pub use names::{named, nearest, overlaid};
 pub use organism::{
     Entry, Organism, Parameters, Source, Standing, defaults_of, typed, with_defaults,
 };
+pub use places::Places;
 pub use registry::{find, registry};
 pub use specimen::{BITS_EPOCH, Bred, Spec, Specimen};
 pub use subject::Subject;

@@ -33,6 +33,7 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::import::Routing12,
         &crate::import::Foreign,
         &crate::language_model::LanguageModel,
+        &crate::gauge_twin::GaugeTwin,
         &crate::nulls::UNTRAINED,
         &crate::nulls::SHUFFLED_LABELS,
     ]

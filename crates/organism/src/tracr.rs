@@ -27,6 +27,7 @@ pub use compiled::{Compiled, Config, OutputEncoding};
 
 use crate::import::not_bred;
 use crate::labelled::Labelled;
+use crate::places::Places;
 use crate::train::Nursery;
 use crate::{
     Bred, Entry, Error, Gauge, Organism, Parameters, Source, Standing, Task, Truth, defaults_of,
