@@ -72,7 +72,7 @@ fn kind(kind: &str) -> Option<(Table, &'static [&'static str])> {
 /// What the registry says of the truth of an organism of the plan.
 fn truth_of(plan: &Plan, label: &str) -> (Source, Standing) {
     let entry = plan.organisms.iter().find(|o| o.label == label);
-    match entry.and_then(|o| flyroom_organism::find(&o.name).ok()).map(|o| o.entry()) {
+    match entry.and_then(|o| flyroom_organism::find(o.registered()).ok()).map(|o| o.entry()) {
         Some(entry) => (source_of(entry.source), standing_of(entry.standing)),
         None => (Source::Generated, Standing::Contested),
     }

@@ -4,16 +4,18 @@ use crate::Fault;
 use crate::assemble::{Finished, Layout, assemble};
 use crate::foreign::{self, Foreign};
 use crate::key::{CellSpec, Key};
-use crate::plan::{Catalog, EntryInfo, OrganismEntry, Plan};
+use crate::plan::{Catalog, EntryInfo, OrganismEntry, PROGRAM, Plan};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
 use crate::store::{Keep, Store};
 use crate::work::{Bench, Labels};
+use flyroom_explanation::rasp::Script;
 use flyroom_organism::{Parameters, Spec, Specimen, Truth};
 use flyroom_tensor::Context;
 use flyroom_validate::METRICS;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,10 +106,15 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             bred.push((entry, s.seed, id));
             continue;
         }
-        let organism = flyroom_organism::find(&entry.name)?;
-        let parameters = filled(&catalog.organisms, "organism", &entry.name, &entry.set);
+        let organism = flyroom_organism::find(entry.registered())?;
+        let name = organism.entry().name;
+        let mut set = entry.set.clone();
+        if let Some(text) = program_of(entry, &plan.folder)? {
+            set.insert(PROGRAM.into(), text.into());
+        }
+        let parameters = filled(&catalog.organisms, "organism", name, &set);
         for seed in 0..entry.seeds {
-            let spec = CellSpec::new("specimen", &entry.name, organism.entry().version)
+            let spec = CellSpec::new("specimen", name, organism.entry().version)
                 .parameters(parameters.clone())
                 .seed(seed);
             let parameters: Parameters = parameters.clone().into_iter().collect();
@@ -284,8 +291,27 @@ fn keep_inputs(plan: &Plan, root: &Path, programs: &[Arc<Foreign>]) -> Result<()
             Truth::read(&specimen.truth_path(&from))?.write(&specimen.truth_path(&to))?;
             specimen.write(&to)?;
         }
+        if let Some(text) = program_of(entry, &plan.folder)? {
+            let folder = root.join(foreign::INPUTS);
+            fs::create_dir_all(&folder)?;
+            flyroom_network::write_whole(&folder.join(kept_as(entry)), text.as_bytes())?;
+        }
     }
     Ok(())
+}
+
+/// What a run calls the program that it keeps.
+fn kept_as(entry: &OrganismEntry) -> String {
+    format!("{}.rasp", entry.name)
+}
+
+/// The text of the RASP program that an organism is; that it is one is checked, so that a run says
+/// so before it computes anything.
+fn program_of(entry: &OrganismEntry, folder: &Path) -> Result<Option<String>, Fault> {
+    let Some(path) = &entry.program else { return Ok(None) };
+    let path = foreign::beside(folder, path, &kept_as(entry));
+    let (_, text) = Script::read(&path).map_err(|e| format!("organism `{}`: {e}", entry.name))?;
+    Ok(Some(text))
 }
 
 fn filled(

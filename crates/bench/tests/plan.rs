@@ -221,3 +221,33 @@ fn text_that_is_not_toml_is_an_error_with_a_line_and_never_a_panic() {
         "p.toml:2: `organism` is 3, but should be a list of tables, each under [[organism]]"
     );
 }
+
+#[test]
+fn a_program_of_ones_own_is_an_organism_by_its_files_name() {
+    let mut catalog = catalog();
+    let parameters = [("length", json!(0)), ("program", json!(""))];
+    catalog.organisms.push(EntryInfo::new("rasp", "organism", &parameters));
+    let read = |more: &str| {
+        let text = format!("name = \"p\"\n[[organism]]\nprogram = \"in/count.rasp\"\n{more}\n");
+        Plan::parse(&text, "p.toml", &catalog).map_err(|e| e.to_string())
+    };
+    let plan = read("seeds = 2\nset = { length = 3 }").unwrap();
+    let o = &plan.organisms[0];
+    assert_eq!((o.name.as_str(), o.label.as_str(), o.seeds), ("count", "count", 2));
+    assert_eq!((o.registered(), o.program.as_deref()), ("rasp", Some("in/count.rasp")));
+    assert_eq!(read("name = \"mine\"").unwrap().organisms[0].name, "mine");
+    for (more, said) in [
+        ("name = \"tracr-hist\"", "a name of its own: this one is taken"),
+        ("name = \"a/b\"", "the name of one file or folder"),
+        ("set = { lenght = 3 }", "did you mean `length`?"),
+        ("set = { program = \"x\" }", "parameters without `program`"),
+        (
+            "[[organism]]\nprogram = \"other/count.rasp\"\nset = { length = 2 }",
+            "a name of its own: this one is taken",
+        ),
+        ("specimen = \"there\"", "`specimen`"),
+    ] {
+        let e = read(more).unwrap_err();
+        assert!(e.contains(said), "{more}: {e}");
+    }
+}

@@ -26,6 +26,11 @@
 //! [[organism]]                    # a specimen that is there already
 //! specimen = "specimens/induction26-0"
 //!
+//! [[organism]]                    # a RASP program of one's own, compiled; see docs/rasp.md
+//! program = "count.rasp"          # beside the plan; its text is part of the key
+//! name = "count"                  # default: the file's name
+//! seeds = 2
+//!
 //! [[metric]]                      # default: all that apply
 //! name = "effect-skill"
 //! ```
@@ -69,6 +74,11 @@ pub use error::{PlanError, PlanProblem};
 use crate::canonical;
 use crate::key::Key;
 
+/// The organism that a program of one's own is, and its parameter that holds the text.
+pub const RASP: &str = "rasp";
+/// See [`RASP`].
+pub const PROGRAM: &str = "program";
+
 /// The parameters that an entry sets, by name.
 pub type Parameters = BTreeMap<String, Value>;
 
@@ -94,7 +104,8 @@ pub struct Plan {
 /// One `[[organism]]` of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrganismEntry {
-    /// The entry of the registry; of a specimen that is there already, what the plan calls it.
+    /// The entry of the registry; of a specimen that is there already and of a program, what the
+    /// plan calls it.
     pub name: String,
     /// Name for people: `name`, or `name[k=2]` where the name stands more than once in the plan.
     pub label: String,
@@ -105,6 +116,9 @@ pub struct OrganismEntry {
     /// Folder of a specimen that is there already and is not bred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub specimen: Option<String>,
+    /// File with the RASP program that the organism is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }
 
 /// One `[[method]]` of a plan.
@@ -182,6 +196,13 @@ impl Plan {
     /// Whether the plan wants a metric.
     pub fn wants_metric(&self, name: &str) -> bool {
         self.metrics.is_empty() || self.metrics.iter().any(|m| m.name == name)
+    }
+}
+
+impl OrganismEntry {
+    /// The entry of the registry; for a specimen that is there already there may be none.
+    pub fn registered(&self) -> &str {
+        if self.program.is_some() { RASP } else { &self.name }
     }
 }
 

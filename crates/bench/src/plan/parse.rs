@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::catalog::{Catalog, EntryInfo, kind_of, mismatch};
 use super::error::{PlanError, PlanProblem, suggest};
-use super::{MethodEntry, MetricEntry, OrganismEntry, Parameters, Plan, Program};
+use super::{MethodEntry, MetricEntry, OrganismEntry, PROGRAM, Parameters, Plan, Program, RASP};
 use crate::canonical;
 
 /// More seeds than anyone runs: a typo, not a plan.
@@ -54,7 +54,17 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
             plan.organisms.push(section.specimen(&mut seen)?);
             continue;
         }
-        section.only(&["name", "seeds", "set", "specimen"])?;
+        if section.table.contains_key("program") {
+            let known = catalog.map(|c| c.organisms.as_slice());
+            let entry = section.rasp(&mut seen, known.unwrap_or_default())?;
+            let same = |o: &&OrganismEntry| o.name == entry.name && o.program != entry.program;
+            if plan.organisms.iter().find(same).is_some() {
+                return Err(section.taken("program"));
+            }
+            plan.organisms.push(entry);
+            continue;
+        }
+        section.only(&["name", "seeds", "set", "specimen", "program"])?;
         let name = section.name()?;
         let info =
             section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
@@ -66,6 +76,7 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
             seeds: section.seeds()?,
             set,
             specimen: None,
+            program: None,
         });
     }
     label(&mut plan.organisms, |o| (o.name.clone(), o.set.clone()), |o, label| o.label = label);
@@ -270,16 +281,7 @@ impl<'a> Section<'a> {
         self.only(&["name", "specimen"])?;
         let path = self.text("specimen")?.ok_or_else(|| self.missing("specimen"))?;
         let last = Path::new(&path).file_name().map(|n| n.to_string_lossy().into_owned());
-        let name = self.text("name")?.or(last).unwrap_or_default();
-        // A run keeps the specimen under its name.
-        if !matches!(
-            Path::new(&name).components().collect::<Vec<_>>()[..],
-            [Component::Normal(only)] if only == name.as_str()
-        ) {
-            let key = if self.table.contains_key("name") { "name" } else { "specimen" };
-            let wanted = "the name of one folder".to_owned();
-            return Err(self.out_of_range(key, wanted, Some("name = \"mine\"".to_owned())));
-        }
+        let name = self.name_of_file("specimen", last)?;
         seen.once(self, &format!("organism `{name}`"), &[&name], None, &Parameters::new())?;
         Ok(OrganismEntry {
             label: name.clone(),
@@ -287,7 +289,42 @@ impl<'a> Section<'a> {
             seeds: 1,
             set: Parameters::new(),
             specimen: Some(path),
+            program: None,
         })
+    }
+
+    /// A RASP program as an organism: named as its file unless it has a name.
+    fn rasp(&self, seen: &mut Seen, organisms: &[EntryInfo]) -> Result<OrganismEntry, PlanError> {
+        self.only(&["name", "seeds", "set", "program"])?;
+        let path = self.text("program")?.ok_or_else(|| self.missing("program"))?;
+        let stem = Path::new(&path).file_stem().map(|n| n.to_string_lossy().into_owned());
+        let name = self.name_of_file("program", stem)?;
+        self.free(&name, organisms)?;
+        let info = organisms.iter().find(|o| o.name == RASP);
+        let set = self.parameters(RASP, info)?;
+        if set.contains_key(PROGRAM) {
+            let wanted = "parameters without `program`: it is given as a file".to_owned();
+            let hint = "remove one of the two".to_owned();
+            return Err(self.out_of_range("set", wanted, Some(hint)));
+        }
+        seen.once(self, &format!("organism `{name}`"), &[&name], info, &set)?;
+        let seeds = self.seeds()?;
+        let label = name.clone();
+        Ok(OrganismEntry { name, label, seeds, set, specimen: None, program: Some(path) })
+    }
+
+    /// The name of an entry that is a path, under which a run keeps what lies there.
+    fn name_of_file(&self, path: &str, default: Option<String>) -> Result<String, PlanError> {
+        let name = self.text("name")?.or(default).unwrap_or_default();
+        if matches!(
+            Path::new(&name).components().collect::<Vec<_>>()[..],
+            [Component::Normal(only)] if only == name.as_str()
+        ) {
+            return Ok(name);
+        }
+        let key = if self.table.contains_key("name") { "name" } else { path };
+        let wanted = "the name of one file or folder".to_owned();
+        Err(self.out_of_range(key, wanted, Some("name = \"mine\"".to_owned())))
     }
 
     /// The program that a method is, if it is one.
@@ -329,9 +366,13 @@ impl<'a> Section<'a> {
         if !taken && !name.is_empty() {
             return Ok(());
         }
+        Err(self.taken(if self.table.contains_key("name") { "name" } else { PROGRAM }))
+    }
+
+    fn taken(&self, key: &str) -> PlanError {
         let wanted = "a name of its own: this one is taken".to_owned();
-        let hint = "the board tells methods apart by their names; choose another".to_owned();
-        Err(self.out_of_range("name", wanted, Some(hint)))
+        let hint = "the board tells entries apart by their names; choose another: name = \"mine\"";
+        self.out_of_range(key, wanted, Some(hint.to_owned()))
     }
 
     fn out_of_range(&self, key: &str, wanted: String, hint: Option<String>) -> PlanError {

@@ -1,10 +1,12 @@
 //! `flyroom breed`: specimens of an organism.
 
+use super::rasp;
 use crate::args::{Args, Progress};
 use crate::progress::Steps;
 use crate::{names, output};
 use anyhow::{Result, bail};
 use flyroom_bench::CellSpec;
+use flyroom_bench::plan::RASP;
 use flyroom_organism::Specimen;
 use flyroom_organism::train::Nursery;
 use serde_json::{Value, json};
@@ -43,11 +45,16 @@ pub fn run(
     progress: Progress,
     as_json: bool,
 ) -> Result<bool> {
-    let (organism, parameters) = names::organism(organism, &super::settings(set)?)?;
+    let mut set = super::settings(set)?;
+    let (name, called) = match rasp::is(Path::new(organism)) {
+        true => (RASP, rasp::organism(Path::new(organism), &mut set)?),
+        false => (organism, organism.to_owned()),
+    };
+    let (organism, parameters) = names::organism(name, &set)?;
     let cx = args.context()?;
     let mut bred: Vec<Value> = vec![];
     for seed in seeds(seed_range)? {
-        let label = format!("{}-{seed}", organism.entry().name);
+        let label = format!("{called}-{seed}");
         let dir = out.join(&label);
         let there = dir.join("specimen.json").exists();
         let found = if there { Some(Specimen::read(&dir)?) } else { None };

@@ -3,14 +3,25 @@
 use crate::args::Ask;
 use crate::output;
 use anyhow::{Result, bail};
+use flyroom_bench::plan::PROGRAM;
 use flyroom_explanation::Value;
 use flyroom_explanation::rasp::{Interpreter, Overrides, Script};
+use flyroom_organism::Parameters;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 
 /// Whether a path names a program's text.
 pub fn is(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "rasp")
+}
+
+/// Makes the text of a file the parameter of the organism that it is; gives the file's name.
+pub fn organism(path: &Path, set: &mut Parameters) -> Result<String> {
+    let (_, text) = Script::read(path)?;
+    if set.insert(PROGRAM.into(), text.into()).is_some() {
+        bail!("--set {PROGRAM}: {} is given too; hint: leave one out", path.display());
+    }
+    Ok(path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 /// The variables, and what each reads.
