@@ -33,6 +33,7 @@ pub mod superposition;
 mod task;
 pub mod tracr;
 pub mod train;
+mod traps;
 mod truth;
 
 pub use error::Error;

@@ -63,14 +63,21 @@ pub fn reassigned(
 }
 
 /// The explanation with its description changed and its parts left alone: the first selection of
-/// a program that compares is negated, a selection without comparison selects nothing; every
+/// a program from which its output is made is negated, a selection without comparison selects nothing; every
 /// cosine is turned by half a period. A control that must be
 /// blamed on `describe`; `None` for other bodies.
 pub fn misdescribed(e: &Explanation) -> Option<Explanation> {
     let mut out = e.clone();
     match &mut out.body {
         Body::Rasp { program, .. } => {
-            let selection = program.variables.iter_mut().find_map(|v| match &mut v.expr {
+            let mut used = vec![program.output.clone()];
+            for v in program.variables.iter().rev() {
+                if used.contains(&v.name) {
+                    used.extend(v.expr.reads().iter().map(|r| r.to_string()));
+                }
+            }
+            let mut made = program.variables.iter_mut().filter(|v| used.contains(&v.name));
+            let selection = made.find_map(|v| match &mut v.expr {
                 Expr::Aggregate { select, .. } | Expr::SelectorWidth { select } => {
                     Some(&mut select.rule)
                 }

@@ -77,10 +77,28 @@ impl<'a> Wiring<'a> {
         Ok(Self { network, table, written, read, config: c })
     }
 
-    /// Edges whose ends share a dimension.
+    /// Edges whose ends share a dimension and through which the answer flows: from what they feed
+    /// a way leads on to the logits.
     pub fn edges(&self) -> impl Iterator<Item = Edge> + '_ {
         let shares = |e: &Edge| !self.written[&e.from].is_disjoint(&self.read[&e.to]);
-        self.table.edges.iter().copied().filter(shares)
+        // Receivers come in order of computation, so those behind a sender are known before it.
+        let mut live = BTreeSet::from([Receiver::Logits]);
+        let senders = self.table.senders.iter().rev();
+        for &s in senders {
+            let heard = |e: &&Edge| e.from == s && live.contains(&e.to) && shares(e);
+            if self.table.edges.iter().any(|e| heard(&e)) {
+                match s {
+                    Sender::Head(l, h) => live.extend([
+                        Receiver::Query(l, h),
+                        Receiver::Key(l, h),
+                        Receiver::Value(l, h),
+                    ]),
+                    Sender::Mlp(l) => live.extend([Receiver::Mlp(l)]),
+                    Sender::Embed | Sender::PosEmbed => {}
+                }
+            }
+        }
+        self.table.edges.iter().copied().filter(move |e| live.contains(&e.to) && shares(e))
     }
 
     /// The first component that writes one of these dimensions.

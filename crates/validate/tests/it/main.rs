@@ -4,6 +4,7 @@ mod audit;
 mod compiled;
 mod modadd113;
 mod tracr;
+mod traps;
 
 use flyroom_explanation::{Explanation, predict};
 use flyroom_network::{Intervention, Operation, Row};

@@ -1,0 +1,57 @@
+//! The traps are what they say; which methods they break is tested where methods are known.
+
+use super::*;
+
+const ALL: [(&Trap, &Trap); 4] = [
+    (&DECOY, &DECOY_ALIGNED),
+    (&SATURATED_GATE, &SATURATED_GATE_ALIGNED),
+    (&CANCELLING_PATHS, &CANCELLING_PATHS_ALIGNED),
+    (&SPARE_HEADS, &SPARE_HEADS_ALIGNED),
+];
+
+fn bred(t: &Trap, seed: u64) -> Bred {
+    t.breed(&t.defaults(), seed, &Context::single(), &Nursery::none()).unwrap()
+}
+
+#[test]
+fn every_trap_is_its_program_in_every_gauge() {
+    for (turned, aligned) in ALL {
+        // 3 + 9 + 27 + 81 sequences of three letters, 2 + 4 + 8 + 16 of two.
+        let inputs = if turned.name == "trap-spare-heads" { 30 } else { 120 };
+        for (t, seed, most) in [(turned, 0, 1e-5), (turned, 1, 1e-5), (aligned, 0, 1e-6)] {
+            let m = t.measure(&t.defaults(), &bred(t, seed).network, &Context::single()).unwrap();
+            assert_eq!((&m["inputs"], &m["accuracy"]), (&inputs.into(), &1.0.into()), "{}", t.name);
+            assert!(m["max_error"].as_f64().unwrap() < most, "{}: {m:?}", t.name);
+        }
+    }
+}
+
+#[test]
+fn the_circuit_is_what_the_answer_flows_through() {
+    let attention = |h: usize| {
+        let to = |from: &str, slot: &str| format!("{from}->a0.h{h}<{slot}>");
+        vec![to("pos_embed", "q"), to("pos_embed", "k"), to("embed", "v")]
+    };
+    for (trap, heads, rest) in [
+        // The decoy's head is no part of it.
+        (&DECOY_ALIGNED, &[1][..], &["a0.h1->logits"][..]),
+        (&SATURATED_GATE_ALIGNED, &[0], &["a0.h0->m0", "m0->logits"]),
+        (&CANCELLING_PATHS_ALIGNED, &[0], &["a0.h0->m0", "a0.h0->logits", "m0->logits"]),
+        (&SPARE_HEADS_ALIGNED, &[0, 1, 2], &["a0.h0->m0", "a0.h1->m0", "a0.h2->m0", "m0->logits"]),
+    ] {
+        let mut wanted: Vec<String> = heads.iter().flat_map(|&h| attention(h)).collect();
+        wanted.extend(rest.iter().map(|e| e.to_string()));
+        let mut found: Vec<String> =
+            bred(trap, 0).truth.circuit.unwrap().iter().map(|k| k.edge.to_string()).collect();
+        wanted.sort();
+        found.sort();
+        assert_eq!(found, wanted, "{}", trap.name);
+    }
+}
+
+#[test]
+fn a_parameter_is_refused_for_there_is_none() {
+    let set = serde_json::json!({ "letters": 3 }).as_object().unwrap().clone();
+    let e = DECOY.task(&set, None).unwrap_err().to_string();
+    assert!(e.contains("trap-decoy") && e.contains("'letters'"), "{e}");
+}

@@ -1,0 +1,149 @@
+//! Every trap breaks the method that it was made for, another finds what that one missed, and its
+//! truth passes the audit.
+
+use super::compiled::bred;
+use flyroom_describe::metric::{CircuitMetric, Reference, mean};
+use flyroom_describe::{Describe, Scores};
+use flyroom_explanation::Body;
+use flyroom_network::{Edge, Intervention, Operation, Row};
+use flyroom_organism::{Specimen, Standing, Subject, Task, Truth, find};
+use flyroom_tensor::{Context, Kernels};
+use flyroom_validate::audit::{Audit, Options, Outcome, audit};
+use flyroom_validate::wiring::{self, EdgeTruthScore};
+use serde_json::json;
+
+struct Trap {
+    specimen: Specimen,
+    truth: Truth,
+    task: Task,
+}
+
+impl Trap {
+    fn new(name: &str, seed: u64) -> Self {
+        let (specimen, truth) = bred(name, json!({}), seed);
+        let task = find(name).unwrap().task(&specimen.spec.parameters, None).unwrap();
+        Self { specimen, truth, task }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject::new(&self.specimen, &self.task, &Context::single()).unwrap()
+    }
+
+    fn audit(&self) -> Audit {
+        let organism = find(&self.specimen.spec.organism).unwrap();
+        let of = |n| organism.task(&self.specimen.spec.parameters, Some(n)).unwrap();
+        let tasks: Vec<Task> = (1..=4).map(of).collect();
+        let cx = Context::new(Kernels::detect(), 2);
+        audit(&self.specimen, &self.truth, &tasks, &Options::default(), &cx).unwrap()
+    }
+
+    /// The true edges that the task's corruption moves and a method does not keep, and how its
+    /// scores rank all edges.
+    fn missed(&self, method: Scores) -> (Vec<String>, EdgeTruthScore) {
+        let d = method.describe(&self.subject(), None, &method.defaults(), 0).unwrap();
+        let Body::Circuit { edges, .. } = &d.explanation.body else { unreachable!() };
+        let known = self.truth.circuit.as_deref().unwrap();
+        let testable = known.iter().filter(|k| k.testable && !edges.contains(&k.edge));
+        let missed = testable.map(|k| k.edge.to_string()).collect();
+        let score = wiring::score(&self.subject(), &d.edges, edges, Some(known), 1).unwrap();
+        (missed, score.truth.unwrap())
+    }
+}
+
+#[test]
+fn the_truth_of_every_trap_passes_the_audit() {
+    for name in ["trap-decoy", "trap-saturated-gate", "trap-cancelling-paths", "trap-spare-heads"] {
+        for form in [name.to_string(), format!("{name}@aligned")] {
+            let a = Trap::new(&form, 1).audit();
+            let bad: Vec<_> =
+                a.checks().into_iter().filter(|c| c.1.outcome != Outcome::Holds).collect();
+            assert!(bad.is_empty(), "{form}: {bad:#?}");
+            assert_eq!((a.outcome, a.standing), (Outcome::Holds, Standing::Exact), "{form}");
+            assert!(a.program.exhaustive && a.edges.exhaustive, "{form}");
+        }
+    }
+}
+
+/// The probe of an audit reads the decoy as well as it reads what is used; setting it is without
+/// effect, and setting what is used is not.
+#[test]
+fn the_decoy_is_decodable_and_not_used() {
+    let t = Trap::new("trap-decoy", 2);
+    let a = t.audit();
+    let reading = |v: &str| a.sites.variables.iter().find(|r| r.variable == v).unwrap();
+    for v in ["decoy", "first"] {
+        let r = reading(v);
+        assert_eq!((r.nearest, r.before), (1.0, r.before), "{v}");
+        assert!(r.permuted < 0.5 && r.largest_error < 1e-5, "{r:?}");
+    }
+    let subject = t.subject();
+    let clean = subject.runner.logits().unwrap();
+    let e = t.truth.explanation.as_ref().unwrap();
+    let largest = |variable: &str| {
+        let place = &e.part(variable).unwrap().alignments[0].selector;
+        let rows: Vec<Row> = (0..t.task.clean)
+            .map(|input| {
+                let swap = Operation::Interchange { input: t.task.partner[input] };
+                Row { input, interventions: vec![Intervention::site(place.clone(), swap)] }
+            })
+            .collect();
+        let outputs = subject.runner.run(&rows).unwrap();
+        let moved = rows
+            .iter()
+            .zip(&outputs)
+            .flat_map(|(row, y)| y.iter().zip(clean.row(row.input)).map(|(a, b)| (a - b).abs()));
+        moved.fold(0f32, f32::max)
+    };
+    assert!(largest("decoy") < 1e-5, "{}", largest("decoy"));
+    assert!(largest("first") > 0.9, "{}", largest("first"));
+}
+
+/// Everything in front of the gate, or of the two paths, has gradient 0 at clean inputs.
+#[test]
+fn eap_misses_what_the_gate_and_the_cancelling_paths_hide_and_two_others_find_it() {
+    for (name, missed) in [("trap-saturated-gate", 2), ("trap-cancelling-paths", 1)] {
+        for form in [name.to_string(), format!("{name}@aligned")] {
+            let t = Trap::new(&form, 3);
+            let (of_eap, score) = t.missed(Scores::Eap);
+            assert_eq!(of_eap.len(), missed, "{form}: {of_eap:?}");
+            assert!(score.auroc < 0.9, "{form}: {score:?}");
+            for other in [Scores::Exact, Scores::EapIg] {
+                let (missed, score) = t.missed(other);
+                assert!(missed.is_empty(), "{form}: {missed:?}");
+                assert_eq!((score.recall, score.precision, score.auroc), (1.0, 1.0, 1.0), "{form}");
+            }
+        }
+    }
+}
+
+/// Removing one head, its input or its edge changes nothing; two of them at once take the answer.
+#[test]
+fn single_ablation_is_wrong_on_the_spare_heads_and_pairs_are_right() {
+    for form in ["trap-spare-heads", "trap-spare-heads@aligned"] {
+        let t = Trap::new(form, 4);
+        // Three value edges and three edges into the neurons; only the last edge of all is seen.
+        let (missed, score) = t.missed(Scores::Exact);
+        assert_eq!(missed.len(), 6, "{form}: {missed:?}");
+        assert!(score.auroc < 0.7, "{form}: {score:?}");
+        let subject = t.subject();
+        let metric = CircuitMetric::new(&subject, 64, "test").unwrap();
+        let m = |cut: &[Edge]| mean(&metric.each(cut, Reference::Resample).unwrap());
+        let whole = m(&[]);
+        let heads: Vec<Edge> = t
+            .truth
+            .circuit
+            .iter()
+            .flatten()
+            .map(|k| k.edge)
+            .filter(|e| e.to_string().ends_with("->m0"))
+            .collect();
+        assert_eq!(heads.len(), 3);
+        for (i, a) in heads.iter().enumerate() {
+            assert!((m(&[*a]) - whole).abs() < 1e-4 * whole, "{form}: {a}");
+            for b in &heads[..i] {
+                // The two that were cut agree on the partner's letter: the answer is reversed.
+                assert!((m(&[*a, *b]) + whole).abs() < 1e-4 * whole, "{form}: {a}, {b}");
+            }
+        }
+    }
+}
