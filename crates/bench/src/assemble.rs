@@ -3,7 +3,7 @@
 
 use crate::Fault;
 use crate::absent;
-use crate::board::{Board, CellResult};
+use crate::board::{Board, CellResult, Standing};
 use crate::bred::Bred;
 use crate::figures;
 use crate::foreign;
@@ -13,8 +13,10 @@ use crate::report::{FigureGroup, ReportData};
 use crate::run::{Cells, Made};
 use crate::schedule::{CellId, Outcome};
 use crate::store::Cell;
-use crate::work::{Bench, RESULTS};
+use crate::work::{Bench, RESULTS, standing_of};
 use flyroom_describe::Grid;
+use flyroom_organism::{Spec, Truth};
+use flyroom_validate::audit::{AUDIT_FILE, AUDIT_SCHEMA, Audit, truth_hash};
 use std::collections::BTreeMap;
 
 /// What came of a run.
@@ -88,6 +90,12 @@ pub(crate) fn assemble(
         .flat_map(|(spec, reason)| absent::results(plan, spec, &seeds, reason, &found))
         .collect();
     found.extend(absent);
+    let audited = audited(bench, layout, outcomes);
+    for r in &mut found {
+        if let Some(&standing) = audited.get(&(r.organism.as_str(), r.seed)) {
+            r.standing = standing;
+        }
+    }
     let mut bred = vec![];
     for (organism, id) in &layout.specimens {
         match outcomes[id.index()].cell().map(|cell| Bred::of(organism, cell)) {
@@ -118,6 +126,29 @@ pub(crate) fn assemble(
         provenance,
     };
     Finished { report, bred, failures }
+}
+
+/// The standing of the truths of a run that were audited, by organism and seed. An audit lies beside
+/// the truth that it is about and is no cell: no result of a cell may depend on it.
+fn audited<'l>(
+    bench: &Bench,
+    layout: &'l Layout,
+    outcomes: &[Outcome],
+) -> BTreeMap<(&'l str, u64), Standing> {
+    let standing = |cell: &Cell| -> Option<(u64, Standing)> {
+        let spec: Spec = cell.read_json("specimen.json").ok()?;
+        let path = bench.truth_path(&spec.id());
+        let text = std::fs::read_to_string(path.with_file_name(AUDIT_FILE)).ok()?;
+        let audit: Audit = serde_json::from_str(&text).ok()?;
+        let own = truth_hash(&Truth::read(&path).ok()?).ok()?;
+        (audit.schema == AUDIT_SCHEMA && audit.truth == own)
+            .then(|| (spec.seed, standing_of(audit.standing)))
+    };
+    let each = layout.specimens.iter().filter_map(|(organism, id)| {
+        let (seed, standing) = standing(outcomes[id.index()].cell()?)?;
+        Some(((organism.as_str(), seed), standing))
+    });
+    each.collect()
 }
 
 /// The figures of a run, organism by organism: curves of all seeds, the rest for the first.

@@ -1,6 +1,7 @@
 //! Circuits: which edges carry the answer.
 //!
-//! *Exact patching* removes one edge at a time and reads the change of the metric; *EAP* (Syed et
+//! *Exact patching* removes one edge at a time and reads the change of the metric; *pair patching* also
+//! beside each other edge, for what stands in for another shows only when both are gone; *EAP* (Syed et
 //! al. 2023) predicts that change from one gradient, *EAP-IG* (Hanna et al. 2024) from the mean
 //! gradient on the way from the corrupted input. Scores are positive where the edge helps. The
 //! circuit keeps the edges whose score is at least `keep` of m(N) - m(0).
@@ -10,7 +11,7 @@ use crate::metric::{CircuitMetric, Reference, mean};
 use crate::{Describe, Description, EdgeScore, Error};
 use flyroom_decompose::{Dictionary, MethodEntry};
 use flyroom_explanation::{Ablation, Body};
-use flyroom_network::Receiver;
+use flyroom_network::{Edge, Receiver};
 use flyroom_organism::{Parameters, Subject, defaults_of};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -20,6 +21,9 @@ pub const SATURATED: f32 = 1e-3;
 
 /// A receiver is dead where every edge into it scores below this share of m(N) - m(0).
 pub const DEAD: f64 = 1e-6;
+
+/// Runs in which two edges are removed, at most.
+const MOST_RUNS: usize = 1 << 21;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +47,8 @@ impl Default for Settings {
 pub enum Scores {
     /// m(N) - m(N without e).
     Exact,
+    /// m(N without f) - m(N without e and f), for the f (or none) with which that is largest.
+    Pairs,
     /// First order at the clean input.
     Eap,
     /// First order, gradients averaged over the path of embeddings.
@@ -53,6 +59,7 @@ impl Scores {
     fn name(self) -> &'static str {
         match self {
             Scores::Exact => "exact-patching",
+            Scores::Pairs => "pair-patching",
             Scores::Eap => "eap",
             Scores::EapIg => "eap-ig",
         }
@@ -65,6 +72,10 @@ impl Describe for Scores {
             Scores::Exact => (
                 "removes each edge alone and reads the change of the answer",
                 "Goldowsky-Dill et al. 2023, arXiv 2304.05969",
+            ),
+            Scores::Pairs => (
+                "removes each edge beside each other one: finds what stands in for another",
+                "McGrath et al. 2023, arXiv 2307.15771",
             ),
             Scores::Eap => (
                 "predicts the effect of removing each edge from one gradient",
@@ -82,6 +93,10 @@ impl Describe for Scores {
         let mut p = defaults_of::<Settings>();
         match self {
             Scores::Exact => p.remove("steps"),
+            Scores::Pairs => {
+                p.insert("pairs".into(), Json::from(16));
+                p.remove("steps")
+            }
             Scores::Eap => p.remove("steps"),
             Scores::EapIg => p.insert("steps".into(), Json::from(5)),
         };
@@ -104,6 +119,7 @@ impl Describe for Scores {
                 let alone: Vec<_> = table.edges.iter().map(|&e| vec![e]).collect();
                 metric.many(&alone, Reference::Resample)?.iter().map(|m| whole - mean(m)).collect()
             }
+            Scores::Pairs => in_pairs(&metric, whole)?,
             _ => {
                 let steps = settings.steps.max(1);
                 let each =
@@ -114,7 +130,8 @@ impl Describe for Scores {
             }
         };
         let least = settings.keep * (whole - nothing).abs();
-        let dead = if *self == Scores::Exact { vec![] } else { saturated(subject)? };
+        let by_gradient = matches!(self, Scores::Eap | Scores::EapIg);
+        let dead = if by_gradient { saturated(subject)? } else { vec![] };
         // What no gradient reaches at all, a step of a compiled MLP for one, is dead as well.
         let silent = |to: Receiver| {
             let into = table.edges.iter().zip(&scores).filter(|(e, _)| e.to == to);
@@ -127,8 +144,7 @@ impl Describe for Scores {
             .map(|(&edge, &score)| EdgeScore {
                 edge,
                 score,
-                gradient_dead: dead.contains(&edge.to)
-                    || (*self != Scores::Exact && silent(edge.to)),
+                gradient_dead: dead.contains(&edge.to) || (by_gradient && silent(edge.to)),
             })
             .collect();
         let kept = edges.iter().filter(|e| e.score.abs() >= least && e.score != 0.0);
@@ -137,6 +153,37 @@ impl Describe for Scores {
         let explanation = signed(self.name(), subject, vec![], body);
         Ok(Description { edges, ..Description::new(explanation) })
     }
+}
+
+/// What the removal of each edge takes, alone or beside the other edge with which it takes (or
+/// gives) most.
+fn in_pairs(metric: &CircuitMetric, whole: f64) -> Result<Vec<f64>, Error> {
+    let edges = &metric.table().edges;
+    let n = edges.len();
+    let runs = n * (n + 1) / 2 * metric.pairs.len();
+    if runs > MOST_RUNS {
+        let why = format!(
+            "{n} edges in pairs are {runs} runs, and {MOST_RUNS} are the most; hint: --set pairs={}",
+            (MOST_RUNS / (n * (n + 1) / 2).max(1)).max(1)
+        );
+        return Err(Error::NotApplicable { method: Scores::Pairs.name(), why });
+    }
+    let mut sets: Vec<Vec<Edge>> = edges.iter().map(|&e| vec![e]).collect();
+    let both = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
+    sets.extend(both.clone().map(|(i, j)| vec![edges[i], edges[j]]));
+    let left: Vec<f64> = metric.many(&sets, Reference::Resample)?.iter().map(|m| mean(m)).collect();
+    let (alone, together) = left.split_at(n);
+    let mut scores: Vec<f64> = alone.iter().map(|m| whole - m).collect();
+    let mut larger = |e: usize, taken: f64| {
+        if taken.abs() > scores[e].abs() {
+            scores[e] = taken;
+        }
+    };
+    for ((i, j), m) in both.zip(together) {
+        larger(i, alone[j] - m);
+        larger(j, alone[i] - m);
+    }
+    Ok(scores)
 }
 
 /// Query and key receivers whose head attends so sharply that no gradient passes its softmax.

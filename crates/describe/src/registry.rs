@@ -9,6 +9,7 @@ use flyroom_organism::named;
 pub fn registry() -> &'static [&'static dyn Describe] {
     &[
         &Scores::Exact,
+        &Scores::Pairs,
         &Scores::Eap,
         &Scores::EapIg,
         &Fourier,

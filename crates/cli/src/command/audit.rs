@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use flyroom_bench::clock::Stopwatch;
 use flyroom_explanation::Body;
 use flyroom_organism::{Organism, Parameters, Specimen, Standing, Task, Truth};
-use flyroom_validate::audit::{Audit, Options, Outcome, audit};
-use std::path::Path;
+use flyroom_validate::audit::{AUDIT_FILE, Audit, AuditedEdge, Options, Outcome, audit};
+use std::path::{Path, PathBuf};
 
 pub fn run(
     args: &Args,
@@ -22,7 +22,7 @@ pub fn run(
     let specimen = Specimen::read(dir)?;
     let organism = flyroom_organism::find(&specimen.spec.organism)
         .with_context(|| dir.join("specimen.json").display().to_string())?;
-    let truth_path = specimen.truth_path(dir);
+    let truth_path = truth_path(&specimen, dir);
     let truth = Truth::read(&truth_path)?;
     let tasks = lengths(organism, &specimen.spec.parameters, &truth, length)
         .with_context(|| dir.join("specimen.json").display().to_string())?;
@@ -32,7 +32,7 @@ pub fn run(
     let outcome = audit(&specimen, &truth, &tasks, &options, &cx)
         .with_context(|| truth_path.display().to_string())?;
     let seconds = watch.elapsed_secs();
-    let path = truth_path.with_file_name("audit.json");
+    let path = truth_path.with_file_name(AUDIT_FILE);
     flyroom_network::write_whole(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
     if as_json {
         output::json(&outcome)?;
@@ -49,6 +49,13 @@ pub fn run(
         ),
     );
     Ok(outcome.outcome != Outcome::Fails)
+}
+
+/// Where the truth lies: beside the specimen, or of a run's cell beside all cells.
+fn truth_path(specimen: &Specimen, dir: &Path) -> PathBuf {
+    let beside = specimen.truth_path(dir);
+    let of_run = dir.parent().map(|cells| specimen.truth_path(cells));
+    of_run.filter(|path| !beside.exists() && path.exists()).unwrap_or(beside)
 }
 
 /// The tasks of every length that a program is claimed for, up to one; of other truths the task.
@@ -161,11 +168,15 @@ pub fn text(a: &Audit) -> String {
             .iter()
             .map(|e| {
                 let active: Vec<&str> = e.active.iter().map(|c| c.name()).collect();
-                let effect = e.effects.values().copied().fold(0.0, f64::max);
+                let (moved_by, effect) = match e.jointly {
+                    Some(j) => (format!("{} with {}", j.corruption.name(), j.with), j.effect),
+                    None if active.is_empty() => ("nothing".into(), largest(e)),
+                    None => (active.join(" "), largest(e)),
+                };
                 vec![
                     e.edge.to_string(),
                     if e.claimed { "true" } else { "not claimed" }.into(),
-                    if active.is_empty() { "nothing".into() } else { active.join(" ") },
+                    moved_by,
                     output::number(effect),
                     if e.holds { "" } else { "contradicts the truth" }.into(),
                 ]
@@ -211,6 +222,10 @@ pub fn text(a: &Audit) -> String {
     }
     out.push_str(&format!("\n{}\n", verdict(a)));
     out
+}
+
+fn largest(e: &AuditedEdge) -> f64 {
+    e.effects.values().copied().fold(0.0, f64::max)
 }
 
 /// One line.

@@ -306,3 +306,48 @@ fn a_cell_that_fails_keeps_its_rows_on_the_board_with_the_reason() {
     std::fs::remove_dir_all(cell).expect("removed");
     assert_eq!(line(dir.path(), "run plan.toml --out run --quiet --json").json(), first);
 }
+
+#[test]
+fn an_audit_of_a_run_decides_the_standing_on_its_board_and_changes_no_cell() {
+    let dir = whole();
+    let cells = listing(&dir.path().join("whole/cells"));
+    let board = || -> Value {
+        let text = std::fs::read_to_string(dir.path().join("whole/board.json")).expect("a board");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let statuses = |board: &Value| -> Vec<String> {
+        let rows = board["rows"].as_array().expect("rows").iter();
+        rows.map(|r| format!("{} {}", r["standing"], r["status"])).collect()
+    };
+    let before = statuses(&board());
+    assert!(before.iter().all(|s| s.starts_with("\"exact\"")), "{before:?}");
+    let mut audited = vec![];
+    for entry in std::fs::read_dir(dir.path().join("whole/cells")).expect("cells").flatten() {
+        if entry.path().join("specimen.json").exists() {
+            let folder = entry.path().display().to_string();
+            let ran = flyroom(dir.path(), &["audit", &folder, "--json", "--quiet"]);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            assert_eq!(ran.json()["outcome"], "holds");
+            let id = ran.json()["specimen"].as_str().expect("an id").to_owned();
+            audited.push(dir.path().join("whole/truth").join(id).join("audit.json"));
+        }
+    }
+    assert!(!audited.is_empty());
+    let again = || line(dir.path(), "run plan.toml --out whole --quiet --threads 1");
+    assert_eq!(again().code, Some(0));
+    assert_eq!(statuses(&board()), before, "what holds stays exact");
+    // One seed's truth is contested: the worst standing of any seed is the row's.
+    let text = std::fs::read_to_string(&audited[0]).expect("an audit");
+    let mut audit: Value = serde_json::from_str(&text).expect("JSON");
+    audit["standing"] = "contested".into();
+    std::fs::write(&audited[0], audit.to_string()).expect("written");
+    assert_eq!(again().code, Some(0));
+    let after = statuses(&board());
+    assert!(after.iter().any(|s| s == "\"contested\" \"claim\""), "{after:?}");
+    // An audit of another truth says nothing.
+    audit["truth"] = "0".into();
+    std::fs::write(&audited[0], audit.to_string()).expect("written");
+    assert_eq!(again().code, Some(0));
+    assert_eq!(statuses(&board()), before);
+    assert_eq!(listing(&dir.path().join("whole/cells")), cells, "no cell changed");
+}

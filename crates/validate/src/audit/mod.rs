@@ -97,6 +97,9 @@ pub struct Audit {
     pub standing: Standing,
 }
 
+/// Name of the file beside `truth.json`.
+pub const AUDIT_FILE: &str = "audit.json";
+
 /// Version of the format of [`Audit`].
 pub const AUDIT_SCHEMA: u32 = 1;
 

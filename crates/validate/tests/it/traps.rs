@@ -107,7 +107,7 @@ fn eap_misses_what_the_gate_and_the_cancelling_paths_hide_and_two_others_find_it
             let (of_eap, score) = t.missed(Scores::Eap);
             assert_eq!(of_eap.len(), missed, "{form}: {of_eap:?}");
             assert!(score.auroc < 0.9, "{form}: {score:?}");
-            for other in [Scores::Exact, Scores::EapIg] {
+            for other in [Scores::Exact, Scores::Pairs, Scores::EapIg] {
                 let (missed, score) = t.missed(other);
                 assert!(missed.is_empty(), "{form}: {missed:?}");
                 assert_eq!((score.recall, score.precision, score.auroc), (1.0, 1.0, 1.0), "{form}");
@@ -125,6 +125,10 @@ fn single_ablation_is_wrong_on_the_spare_heads_and_pairs_are_right() {
         let (missed, score) = t.missed(Scores::Exact);
         assert_eq!(missed.len(), 6, "{form}: {missed:?}");
         assert!(score.auroc < 0.7, "{form}: {score:?}");
+        for found in [Scores::Pairs, Scores::EapIg] {
+            let (missed, score) = t.missed(found);
+            assert!(missed.is_empty() && score.auroc == 1.0, "{form}: {missed:?} {score:?}");
+        }
         let subject = t.subject();
         let metric = CircuitMetric::new(&subject, 64, "test").unwrap();
         let m = |cut: &[Edge]| mean(&metric.each(cut, Reference::Resample).unwrap());
