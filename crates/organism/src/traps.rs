@@ -35,6 +35,7 @@ mod tests;
 
 use crate::labelled::Labelled;
 use crate::organism::Parameters;
+use crate::places::Places;
 use crate::train::Nursery;
 use crate::{Bred, Entry, Error, Gauge, Organism, Source, Standing, Task, Truth};
 use flyroom_explanation::rasp::INDICES;
