@@ -117,9 +117,18 @@ pub enum Command {
     Validate {
         /// Folder of the specimen, with its truth beside it.
         specimen: PathBuf,
-        /// explanation.json, a circuit in MIB's form (JSON, .pt), or the folder of a dictionary (SAELens,
-        /// sparsify).
+        /// explanation.json, a circuit in MIB's form (JSON, .pt), or a dictionary: its folder (SAELens,
+        /// sparsify) or the safetensors of its weights alone.
         explanation: PathBuf,
+        /// Where a dictionary without cfg.json reads.
+        #[arg(long)]
+        site: Option<String>,
+        /// How a dictionary without cfg.json makes latents: relu, topk:K, linear.
+        #[arg(long, value_name = "FORM")]
+        activation: Option<String>,
+        /// File for the card [default: card.json beside what is on trial].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -195,7 +204,7 @@ pub enum Command {
         /// For whom.
         #[arg(long = "for", value_name = "FORM")]
         form: Form,
-        /// The dictionary (saelens) or the explanation or description (mib) to write.
+        /// The dictionary (saelens, sparsify) or the explanation or description (mib) to write.
         #[arg(long, value_name = "PATH")]
         from: Option<PathBuf>,
         /// Site whose clean activations are written (npz), or at which the dictionary lies (saelens).
@@ -364,6 +373,8 @@ pub enum Form {
     Npz,
     /// A folder: a dictionary.
     Saelens,
+    /// A folder: a TopK dictionary.
+    Sparsify,
     /// A file: a circuit as JSON.
     Mib,
 }
@@ -374,6 +385,7 @@ impl std::fmt::Display for Form {
             Self::TransformerLens => "transformer-lens",
             Self::Npz => "npz",
             Self::Saelens => "saelens",
+            Self::Sparsify => "sparsify",
             Self::Mib => "mib",
         })
     }

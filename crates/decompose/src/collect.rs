@@ -54,12 +54,22 @@ fn layout(subject: &Subject, site: &str) -> Result<(usize, usize, usize), Error>
 /// the [`positions`] that mean something, with the last matrix that writes the site. Heads are
 /// concatenated (`reshape_activations: hook_z`).
 pub fn collect(subject: &Subject, site: &str) -> Result<Data, Error> {
-    let (rows, pos, width) = layout(subject, site)?;
     let kept = positions(subject, site)?;
+    collect_at(subject, site, &kept)
+}
+
+/// The same at every position of the site: what most dictionaries of others were made from.
+pub fn collect_everywhere(subject: &Subject, site: &str) -> Result<Data, Error> {
+    let (_, pos, _) = layout(subject, site)?;
+    collect_at(subject, site, &(0..pos).collect::<Vec<_>>())
+}
+
+fn collect_at(subject: &Subject, site: &str, kept: &[usize]) -> Result<Data, Error> {
+    let (rows, pos, width) = layout(subject, site)?;
     let clean = subject.runner.clean(site)?;
     let mut data = Vec::with_capacity(rows * kept.len() * width);
     for i in 0..rows {
-        for &p in &kept {
+        for &p in kept {
             data.extend_from_slice(&clean.data()[(i * pos + p) * width..][..width]);
         }
     }

@@ -9,10 +9,11 @@
 //! | `method.rs`, `registry.rs` | the trait [`Decompose`], its [`Data`], the list of methods |
 //! | `collect.rs`, `writer.rs` | [`collect`]: activations of a subject at a site, and the matrix behind them |
 //! | `dictionary.rs`, `normalize.rs` | [`Dictionary`], and norms of samples before it |
-//! | `sae_lens.rs`, `sparsify.rs` | the same as the folders of two peers |
+//! | `sae_lens.rs`, `sparsify.rs`, `bare.rs` | the same as the folders of two peers, or as weights alone |
 //! | `train.rs`, `largest.rs` | the training loop of sparse dictionaries; what TopK and BatchTopK share |
 //! | `neurons.rs`, `random.rs`, `pca.rs`, `ica.rs`, `svd.rs`, `l1.rs`, `topk.rs`, `batch_topk.rs` | one method each |
 
+mod bare;
 mod batch_topk;
 mod collect;
 mod dictionary;
@@ -33,7 +34,8 @@ mod topk;
 mod train;
 mod writer;
 
-pub use collect::{collect, positions};
+pub use bare::{Activation, Declared};
+pub use collect::{collect, collect_everywhere, positions};
 pub use dictionary::{Dictionary, Encode, Extra};
 pub use error::Error;
 pub use method::{Data, Decompose, MethodEntry, Writer, with_defaults};

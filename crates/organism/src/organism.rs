@@ -88,6 +88,12 @@ pub trait Organism: Sync + std::fmt::Debug {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error>;
+
+    /// Where the dictionary that was published with a network reads and how it encodes (`relu`,
+    /// `topk:K`), if its file does not say: (site, activation).
+    fn dictionary(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
 }
 
 /// Parameters as a type of their own; an unknown name or a wrong kind is an error that names it.

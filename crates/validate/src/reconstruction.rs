@@ -8,7 +8,8 @@
 //! Reconstruction is not recovery: neurons reconstruct perfectly and so does any dictionary that is
 //! dense enough. Never rank by it alone. Beside each number stand the identity (no loss), the zero
 //! dictionary (x^ = 0), random dictionaries of the same size and sparsity, scaled as well as they
-//! can be, and, for the loss, an error of equal length in a random direction.
+//! can be, and, for the loss, an error of equal length in a random direction; and the word *dense*
+//! where more than [`DENSE`] of the latents are active.
 //!
 //! ```
 //! use flyroom_decompose::{Dictionary, Encode};
@@ -29,10 +30,15 @@ use flyroom_decompose::{Dictionary, Encode, Error, positions, unit_directions};
 use flyroom_network::{Axis, Intervention, Operation, Row, Selector};
 use flyroom_organism::{Answers, Distance, Subject, Task};
 use flyroom_tensor::{Context, Stream, Tensor, math};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// A dictionary is dense where more than this share of its latents is active in the mean sample. The
+/// field calls one latent dense from a tenth of the samples on (Sun et al. 2025, arXiv 2506.15679), in
+/// dictionaries of thousands; with as few as five latents, as here, one that is active is a fifth.
+pub const DENSE: f64 = 0.25;
 
 /// How well activations are reconstructed, on the data at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reconstruction {
     /// Samples.
     pub samples: usize,
@@ -44,6 +50,8 @@ pub struct Reconstruction {
     pub explained_variance: Option<f64>,
     /// Latents that are not zero, per sample.
     pub l0: f64,
+    /// L0 is more than [`DENSE`] of the latents: reconstruction says nothing about parts.
+    pub dense: bool,
     /// Share of latents that are zero on every sample.
     pub dead_share: f64,
     /// E|x^| / E|x|: below 1 where a dictionary shrinks; `None` where all samples are 0.
@@ -145,6 +153,7 @@ pub fn reconstruction(
         fvu: ratio(error, variance),
         explained_variance: ratio(error / per, second - first).map(|r| 1.0 - r),
         l0: active as f64 / per,
+        dense: active as f64 / per > DENSE * n as f64,
         dead_share: alive.iter().filter(|a| !**a).count() as f64 / n as f64,
         shrinkage: ratio(norms(&y), norms(x)),
         identity_fvu: ratio(0.0, variance),

@@ -49,13 +49,14 @@ pub fn run(
         let words = |x: Option<f64>| x.map_or("-".to_owned(), output::number);
         output::data(&format!(
             "{} latents of {} at {site}, written to {}\n\
-             fraction of variance unexplained {} (random dictionary {}, identity 0), L0 {}, dead {}",
+             fraction of variance unexplained {} (random dictionary {}, identity 0), L0 {}{}, dead {}",
             r.latents,
             specimen.label(),
             out.display(),
             words(r.fvu),
             words(r.null_fvu),
             output::number(r.l0),
+            if r.dense { " (dense)" } else { "" },
             output::number(r.dead_share),
         ));
     }

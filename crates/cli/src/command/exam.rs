@@ -9,6 +9,7 @@ use super::validate::{self, Claim};
 use crate::args::Args;
 use crate::{names, output};
 use anyhow::{Context as _, Result, bail};
+use flyroom_decompose::Declared;
 use flyroom_network::write_whole;
 use flyroom_organism::train::Nursery;
 use flyroom_organism::{Specimen, Subject, Truth};
@@ -129,7 +130,7 @@ pub fn submit(
     let cx = args.context()?;
     let subject = Subject::new(&specimen, &task, &cx)?;
     // What cannot be read is no submission: it is said here, before the one chance is taken.
-    let claim = Claim::read(file, &subject)?;
+    let claim = Claim::read(file, &subject, &Declared::default())?;
     if let Some(id) = claim.specimen()
         && id != specimen.id()
     {

@@ -37,6 +37,11 @@ from sae_lens import SAE
 sae = SAE.load_from_disk('OUT')
 latents = sae.encode(activations)";
 
+const SPARSIFY: &str = "\
+from sparsify import SparseCoder
+sae = SparseCoder.load_from_disk('OUT')
+latents = sae.encode(activations)";
+
 const MIB: &str = "\
 from eap.graph import Graph
 graph = Graph.from_json('OUT')";
@@ -105,6 +110,16 @@ pub fn run(
             }
             d.save(out)?;
             SAE_LENS
+        }
+        Form::Sparsify => {
+            let path = needed("which dictionary")?;
+            let mut d = Dictionary::read(path)?;
+            if path.join("sae_weights.safetensors").exists() {
+                // What only the other form understands stays behind.
+                d.extra = Extra::default();
+            }
+            d.save_sparsify(out)?;
+            SPARSIFY
         }
         Form::Mib => {
             let path = needed("which explanation")?;

@@ -10,6 +10,7 @@ mod exam;
 mod export;
 mod gc;
 mod import;
+mod kind;
 mod list;
 mod prompt;
 mod rasp;
@@ -41,8 +42,9 @@ pub fn run(args: &Args) -> Result<bool> {
         Command::Describe { specimen, method, parts, set, seed, out, json } => {
             describe::run(args, specimen, method, parts.as_deref(), set, *seed, out, *json)
         }
-        Command::Validate { specimen, explanation, json } => {
-            validate::run(args, specimen, explanation, *json)
+        Command::Validate { specimen, explanation, site, activation, out, json } => {
+            let declared = validate::declared(site.as_deref(), activation.as_deref())?;
+            validate::run(args, specimen, explanation, &declared, out.as_deref(), *json)
         }
         Command::Run { plan, out, progress, json } => {
             run::run(args, plan.as_deref(), out.as_deref(), *progress, *json)

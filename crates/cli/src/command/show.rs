@@ -36,9 +36,10 @@ pub fn run(path: &Path, as_json: bool) -> Result<bool> {
         }
     }
     bail!(
-        "{}: no specimen, dictionary, explanation, card or run; hint: give the folder or file that a \
+        "{}: {}, no specimen, dictionary, explanation, card or run; hint: give the folder or file that a \
          flyroom command wrote, or a name of `flyroom list`",
-        path.display()
+        path.display(),
+        super::kind::name(path)
     )
 }
 
@@ -87,7 +88,7 @@ fn specimens(path: &Path, as_json: bool) -> Result<Option<bool>> {
 }
 
 fn dictionary(path: &Path, as_json: bool) -> Result<bool> {
-    let d = Dictionary::load(path)?;
+    let d = Dictionary::read(path)?;
     let (n, d_in) = (d.w_dec.shape()[0], d.w_dec.shape()[1]);
     if as_json {
         output::json(&json!({ "site": d.site, "latents": n, "d_in": d_in, "encode": d.encode }))?;
@@ -178,9 +179,10 @@ fn file(path: &Path, as_json: bool) -> Result<bool> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let Ok(text) = String::from_utf8(bytes) else {
         bail!(
-            "{}: not a text and not a .safetensors file; hint: `flyroom import --help` says what can \
-             be read in",
-            path.display()
+            "{}: {}; hint: text and safetensors are shown, and what flyroom wrote; `flyroom import --help` \
+             says which networks can be read in",
+            path.display(),
+            super::kind::name(path)
         );
     };
     let value: Value = match serde_json::from_str(&text) {
@@ -209,6 +211,15 @@ fn file(path: &Path, as_json: bool) -> Result<bool> {
             output::json(&a)?;
         } else {
             output::data(&audit::text(&a));
+        }
+    } else if value.get("reconstruction").is_some() && value.get("site").is_some() {
+        let card: validate::Parts = serde_json::from_value(value).map_err(|e| {
+            anyhow::anyhow!("{}: not the card of a dictionary ({e})", path.display())
+        })?;
+        if as_json {
+            output::json(&card)?;
+        } else {
+            output::data(&validate::parts_text(&card));
         }
     } else if value.get("rows").is_some() {
         return board(path, as_json);

@@ -1,9 +1,10 @@
 //! `flyroom validate`: step 3.
 
+use super::kind;
 use crate::args::Args;
 use crate::output;
 use anyhow::{Context as _, Result, bail};
-use flyroom_decompose::Dictionary;
+use flyroom_decompose::{Data, Declared, Dictionary, collect, collect_everywhere};
 use flyroom_describe::EdgeScore;
 use flyroom_describe::mib::MibGraph;
 use flyroom_explanation::{Body, Explanation};
@@ -11,6 +12,7 @@ use flyroom_network::format::Source;
 use flyroom_organism::{Subject, Truth};
 use flyroom_tensor::hash;
 use flyroom_validate::parts::PartsScore;
+use flyroom_validate::reconstruction::{Reconstruction, reconstruction};
 use flyroom_validate::wiring::WiringScore;
 use flyroom_validate::{Card, Observed, Trial, exam, parts, wiring};
 use serde::{Deserialize, Serialize};
@@ -38,25 +40,75 @@ pub enum Judged {
     /// Of an explanation.
     Card(Box<Card>),
     /// Of a dictionary.
-    Parts {
-        /// Where it lies.
-        site: String,
-        /// Its match to the known features.
-        #[serde(flatten)]
-        score: Box<PartsScore>,
-    },
+    Parts(Box<Parts>),
 }
 
+/// The card of a dictionary.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Parts {
+    /// Where it lies.
+    pub site: String,
+    /// How it reconstructs at the positions whose outputs count.
+    pub reconstruction: Reconstruction,
+    /// The same at all positions, where these are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub everywhere: Option<Reconstruction>,
+    /// Its match to the known features, where some are known.
+    #[serde(flatten)]
+    pub score: Option<Box<PartsScore>>,
+}
+
+/// What can be put on trial, for those who gave something else.
+const ACCEPTED: &str = "explanation.json, a circuit in MIB's form (JSON, .pt), the folder of a dictionary \
+    with its cfg.json (SAELens, sparsify), or the safetensors of a dictionary alone";
+
+/// Random dictionaries beside a reconstruction.
+const DRAWS: usize = 20;
+
 impl Claim {
-    /// Reads a folder of a dictionary, `explanation.json`, or a circuit in one of MIB's forms.
-    pub fn read(path: &Path, subject: &Subject) -> Result<Self> {
+    /// Reads what can be put on trial. What the weights of a dictionary alone do not say is declared,
+    /// or known of the organism with which they were published.
+    pub fn read(path: &Path, subject: &Subject, declared: &Declared) -> Result<Self> {
+        let none = || {
+            anyhow::anyhow!(
+                "{}: {}, nothing that can be put on trial; hint: {ACCEPTED}",
+                path.display(),
+                kind::name(path)
+            )
+        };
+        let only_weights = || match *declared == Declared::default() {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!(
+                "{}: --site and --activation are for the weights of a dictionary without cfg.json",
+                path.display()
+            )),
+        };
         if path.is_dir() {
+            if !path.join("cfg.json").is_file() {
+                return Err(none());
+            }
+            only_weights()?;
             return Ok(Self::Dictionary(Box::new(Dictionary::read(path)?)));
         }
         let source = Source::open(path)?;
-        let circuit = source.at(0, source.len().min(2), "the first bytes")? == b"PK" || {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            let top: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let head = source.at(0, source.len().min(9), "the first bytes")?;
+        if kind::is_safetensors(&head) {
+            let known = flyroom_organism::find(&subject.organism)?.dictionary();
+            let mut declared = declared.clone();
+            if let Some((site, activation)) = known {
+                declared.site = declared.site.or(Some(site.to_owned()));
+                declared.activation = declared.activation.or(activation.parse().ok());
+            }
+            return Ok(Self::Dictionary(Box::new(Dictionary::load_bare(path, &declared)?)));
+        }
+        only_weights()?;
+        let circuit = head.starts_with(b"PK") || {
+            let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+            if !text.trim_ascii_start().starts_with(b"{") {
+                return Err(none());
+            }
+            // What is no whole JSON is named where explanations are read.
+            let top: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
             ["cfg", "nodes", "edges"].iter().all(|key| top.get(key).is_some())
         };
         if circuit {
@@ -101,10 +153,26 @@ impl Claim {
     pub fn judge(&self, subject: &Subject, truth: &Truth) -> Result<Judged> {
         match self {
             Self::Dictionary(d) => {
+                let cx = &subject.context;
+                let named = || format!("the dictionary at {}", d.site);
                 let features = truth.features_at(&d.site);
-                let score = parts::match_dictionary(d, &features, 0, 200, &subject.context)
-                    .with_context(|| format!("the dictionary at {}", d.site))?;
-                Ok(Judged::Parts { site: d.site.clone(), score: Box::new(score) })
+                let score = match features.is_empty() {
+                    true => None,
+                    false => Some(Box::new(
+                        parts::match_dictionary(d, &features, 0, 200, cx).with_context(named)?,
+                    )),
+                };
+                let scored = |data: Data| reconstruction(d, &data.activations, 0, DRAWS, cx);
+                let counted = collect(subject, &d.site).with_context(named)?;
+                let all = collect_everywhere(subject, &d.site).with_context(named)?;
+                let more = all.activations.shape() != counted.activations.shape();
+                let everywhere = more.then(|| scored(all)).transpose().with_context(named)?;
+                Ok(Judged::Parts(Box::new(Parts {
+                    site: d.site.clone(),
+                    reconstruction: scored(counted).with_context(named)?,
+                    everywhere,
+                    score,
+                })))
             }
             Self::Explanation(e, edges) => {
                 let frozen = [e.hash()?];
@@ -127,7 +195,23 @@ impl Claim {
     }
 }
 
-pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result<bool> {
+/// What the command line says of the weights of a dictionary.
+pub fn declared(site: Option<&str>, activation: Option<&str>) -> Result<Declared> {
+    let activation = match activation {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|e| anyhow::anyhow!("--activation: {e}"))?),
+    };
+    Ok(Declared { site: site.map(str::to_owned), activation })
+}
+
+pub fn run(
+    args: &Args,
+    dir: &Path,
+    explanation: &Path,
+    declared: &Declared,
+    out: Option<&Path>,
+    as_json: bool,
+) -> Result<bool> {
     let (specimen, task) = super::specimen(dir)?;
     let truth_path = specimen.truth_path(dir);
     let truth = Truth::read(&truth_path)?;
@@ -136,7 +220,7 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
     }
     let cx = args.context()?;
     let subject = Subject::new(&specimen, &task, &cx)?;
-    let claim = Claim::read(explanation, &subject)?;
+    let claim = Claim::read(explanation, &subject, declared)?;
     if let Some(id) = claim.specimen()
         && id != specimen.id()
     {
@@ -152,21 +236,17 @@ pub fn run(args: &Args, dir: &Path, explanation: &Path, as_json: bool) -> Result
     let judged = claim
         .judge(&subject, &truth)
         .with_context(|| format!("{} against {}", explanation.display(), truth_path.display()))?;
-    let card = match &judged {
-        Judged::Card(card) | Judged::Ranking { card, .. } => Some(card),
-        Judged::Parts { .. } => None,
+    let path = out.map_or_else(|| explanation.with_file_name("card.json"), Path::to_path_buf);
+    let text = match &judged {
+        Judged::Card(card) | Judged::Ranking { card, .. } => serde_json::to_string_pretty(card)?,
+        Judged::Parts(card) => serde_json::to_string_pretty(card)?,
     };
-    let path = explanation.with_file_name("card.json");
-    if let Some(card) = card {
-        flyroom_network::write_whole(&path, serde_json::to_string_pretty(card)?.as_bytes())?;
-    }
+    flyroom_network::write_whole(&path, text.as_bytes())?;
     if as_json {
         output::json(&judged)?;
     } else {
         output::data(&words(&judged));
-        if card.is_some() {
-            output::say(args.quiet, &format!("card written to {}", path.display()));
-        }
+        output::say(args.quiet, &format!("card written to {}", path.display()));
     }
     Ok(true)
 }
@@ -199,11 +279,17 @@ fn words(judged: &Judged) -> String {
             }
             out
         }
-        Judged::Parts { site, score } => format!(
-            "{} latents against {} features at {site}\n\
-             MCC {:.3} (random dictionaries {:.3}, truth {:.3}), adjusted {:.3}, p {:.3}\n\
-             F1 {:.3} (random {:.3})",
-            score.latents,
+        Judged::Parts(card) => parts_text(card),
+    }
+}
+
+/// The card of a dictionary for people.
+pub fn parts_text(card: &Parts) -> String {
+    let mut out = format!("{} latents at {}\n", card.reconstruction.latents, card.site);
+    if let Some(score) = &card.score {
+        out.push_str(&format!(
+            "against {} known features: MCC {:.3} (random dictionaries {:.3}, truth {:.3}), adjusted \
+             {:.3}, p {:.3}; F1 {:.3} (random {:.3})\n",
             score.features,
             score.found.mcc,
             score.null.mcc.mean,
@@ -212,8 +298,37 @@ fn words(judged: &Judged) -> String {
             score.p_value,
             score.found.f1,
             score.null.f1.mean,
-        ),
+        ));
+    } else {
+        out.push_str("no feature is known there, so no MCC\n");
     }
+    let rows = [
+        ("positions that count", Some(&card.reconstruction)),
+        ("all positions", card.everywhere.as_ref()),
+    ];
+    let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
+    let explained = |fvu: Option<f64>| number(fvu.map(|f| 1.0 - f));
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .filter_map(|(name, r)| Some((name, r?)))
+        .map(|(name, r)| {
+            vec![
+                name.to_owned(),
+                r.samples.to_string(),
+                number(r.explained_variance),
+                explained(r.null_fvu),
+                explained(r.identity_fvu),
+                format!("{:.1} of {}", r.l0, r.latents),
+                format!("{:.0}%", 100.0 * r.dead_share),
+                if r.dense { "dense" } else { "sparse" }.to_owned(),
+            ]
+        })
+        .collect();
+    out.push_str(&output::table(
+        &["at", "samples", "variance explained", "random", "identity", "L0", "dead", "latents"],
+        &rows,
+    ));
+    out
 }
 
 /// A card for people.

@@ -351,7 +351,7 @@ fn wrong_and_missing_keys_are_named() {
         ("d_in", json!(3)),
         ("d_sae", json!(7)),
         ("apply_b_dec_to_input", json!("yes")),
-        ("normalize_activations", json!("layer_norm")),
+        ("normalize_activations", json!("covariance_whitening")),
     ] {
         cases.json(&format!("{key} = {value}"), "dictionary/cfg.json", &ask, move |v| {
             v[key] = value.clone();
@@ -406,6 +406,26 @@ fn a_specimen_of_the_wrong_kind_is_refused() {
         "a board as an explanation",
         &format!("validate {C} run/board.json"),
         &["board.json"],
+        nothing,
+    );
+    let picture =
+        |dir: &Path| std::fs::write(dir.join("x.png"), b"\x89PNG\r\n\x1a\n").expect("x.png");
+    for ask in [format!("validate {C} x.png"), "show x.png".into()] {
+        cases.add("a picture", &ask, &["x.png", "a picture (PNG)"], picture);
+    }
+    let notes = |dir: &Path| std::fs::write(dir.join("notes"), "all is well").expect("notes");
+    cases.add("notes on trial", &format!("validate {C} notes"), &["text that is no JSON"], notes);
+    cases.add(
+        "a network on trial",
+        &format!("validate {C} {C}/model.safetensors"),
+        &["model.safetensors", "no tensor 'W_enc'"],
+        nothing,
+    );
+    cases.add("a specimen on trial", &format!("validate {C} {S}"), &["a folder with"], nothing);
+    cases.add(
+        "the weights of a dictionary alone",
+        &format!("validate {S} dictionary/sae_weights.safetensors"),
+        &["sae_weights.safetensors", "square matrices"],
         nothing,
     );
     cases.add(

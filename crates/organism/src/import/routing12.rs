@@ -123,6 +123,11 @@ impl Organism for Routing12 {
     ) -> Result<Parameters, Error> {
         accuracy_and_loss(&self.task(parameters, None)?, network, cx)
     }
+
+    /// Found out, as the heads were: at no other site has it the variance that is declared.
+    fn dictionary(&self) -> Option<(&'static str, &'static str)> {
+        Some(("blocks.0.hook_resid_post", "relu"))
+    }
 }
 
 /// Reads the file with `heads` heads, masked or not.
