@@ -10,8 +10,11 @@
 //! |---|---|
 //! | `labelled/wiring.rs` | [`Wiring`]: who writes and who reads which dimensions, by the weights |
 //! | `labelled/truth.rs` | features, circuit, program and exam in the coordinates of the labels |
+//! | `labelled/probe.rs` | what the tests of every compiled network ask |
 //! | `labelled/task.rs` | the task on all sequences of one length, and how well a network does it |
 
+#[cfg(test)]
+pub(crate) mod probe;
 mod task;
 mod truth;
 mod wiring;

@@ -26,6 +26,7 @@ mod names;
 mod nulls;
 mod organism;
 mod places;
+mod rasp;
 mod registry;
 mod specimen;
 mod subject;

@@ -323,7 +323,6 @@ impl Selection {
         reader: usize,
         n: usize,
     ) -> Result<Vec<Selected>, String> {
-        use Selected::{Absent, No, Unknown, Yes};
         let both = |a: &Pairs, b: &Pairs, join: fn(Selected, Selected) -> Selected| {
             let a = Self::of(a, causal, memory, reader, n)?;
             let b = Self::of(b, causal, memory, reader, n)?;
@@ -337,31 +336,16 @@ impl Selection {
                     for (k, key) in keys.iter().enumerate() {
                         // What the causal cut removes need not have a value.
                         let cut = causal && k > q;
-                        out.push(if cut { No } else { predicate.holds(key, query)? });
+                        out.push(if cut { Selected::No } else { predicate.holds(key, query)? });
                     }
                 }
                 Ok(out)
             }
-            Pairs::And(a, b) => both(a, b, |a, b| match (a, b) {
-                (No, _) | (_, No) => No,
-                (Absent, _) | (_, Absent) => Absent,
-                (Unknown, _) | (_, Unknown) => Unknown,
-                _ => Yes,
-            }),
-            Pairs::Or(a, b) => both(a, b, |a, b| match (a, b) {
-                (Yes, _) | (_, Yes) => Yes,
-                (Unknown, _) | (_, Unknown) => Unknown,
-                (No, _) | (_, No) => No,
-                _ => Absent,
-            }),
-            Pairs::Not(a) => Ok(Self::of(a, causal, memory, reader, n)?
-                .into_iter()
-                .map(|a| match a {
-                    Yes => No,
-                    No => Yes,
-                    other => other,
-                })
-                .collect()),
+            Pairs::And(a, b) => both(a, b, Selected::and),
+            Pairs::Or(a, b) => both(a, b, Selected::or),
+            Pairs::Not(a) => {
+                Ok(Self::of(a, causal, memory, reader, n)?.into_iter().map(Selected::not).collect())
+            }
         }
     }
 

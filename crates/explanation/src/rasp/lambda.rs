@@ -5,7 +5,7 @@
 //! table's missing entry: the network does something there that the program does not say.
 //! Adding a token to a number is an error of the program instead.
 
-use super::ast::{Binary, Lambda, Predicate, Unary};
+use super::ast::{Binary, Lambda, Predicate, Rule, Unary};
 use crate::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -132,6 +132,67 @@ pub(super) enum Selected {
     Yes,
     /// The program does not say.
     Unknown,
+}
+
+impl Selected {
+    pub(super) fn and(self, other: Self) -> Self {
+        use Selected::{Absent, No, Unknown, Yes};
+        match (self, other) {
+            (No, _) | (_, No) => No,
+            (Absent, _) | (_, Absent) => Absent,
+            (Unknown, _) | (_, Unknown) => Unknown,
+            _ => Yes,
+        }
+    }
+
+    pub(super) fn or(self, other: Self) -> Self {
+        use Selected::{Absent, No, Unknown, Yes};
+        match (self, other) {
+            (Yes, _) | (_, Yes) => Yes,
+            (Unknown, _) | (_, Unknown) => Unknown,
+            (No, _) | (_, No) => No,
+            _ => Absent,
+        }
+    }
+
+    pub(super) fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            other => other,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether a pair is selected, from the value of each variable at the key and at the query;
+    /// `None` where the program does not say.
+    pub fn selects<'v>(
+        &self,
+        key: &impl Fn(&str) -> &'v Value,
+        query: &impl Fn(&str) -> &'v Value,
+    ) -> Result<Option<bool>, String> {
+        Ok(match self.selected(key, query)? {
+            Selected::Yes => Some(true),
+            Selected::No | Selected::Absent => Some(false),
+            Selected::Unknown => None,
+        })
+    }
+
+    fn selected<'v>(
+        &self,
+        key: &impl Fn(&str) -> &'v Value,
+        query: &impl Fn(&str) -> &'v Value,
+    ) -> Result<Selected, String> {
+        Ok(match self {
+            Self::Pairs { keys, queries, predicate } => {
+                predicate.holds(key(keys), query(queries))?
+            }
+            Self::And(a, b) => a.selected(key, query)?.and(b.selected(key, query)?),
+            Self::Or(a, b) => a.selected(key, query)?.or(b.selected(key, query)?),
+            Self::Not(a) => a.selected(key, query)?.not(),
+        })
+    }
 }
 
 impl From<bool> for Selected {

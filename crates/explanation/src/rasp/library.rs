@@ -13,7 +13,7 @@ use crate::Value;
 
 /// `name` as the number of keys selected, the way Tracr computes it: the width, 1 / (1 + width),
 /// and back.
-pub(super) fn counting(name: &str, select: Select) -> [Variable; 3] {
+pub fn counting(name: &str, select: Select) -> [Variable; 3] {
     let (width, share) =
         (format!("{name}_selector_width"), format!("{name}_selector_width_attn_output"));
     let one = || Lambda::constant(1);

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::import::{Imported, Options, fixture, import};
+use crate::labelled::probe;
 use flyroom_network::{Inputs, Runner};
-use flyroom_network::{Intervention, Operation, Row, Selector, Target};
 
 const NAMES: [&str; 4] = ["hist", "reverse", "sort_unique", "frac_prevs_x"];
 
@@ -59,49 +59,14 @@ fn examples_of_the_files_are_reproduced() {
     }
 }
 
-/// Largest difference between the subspaces of all variables and the program's values, behind
-/// every component from where a variable is written on, and from 0 before.
+/// Largest difference between the subspaces of all variables and the program's values.
 fn worst_variable(i: &Imported, c: &Compiled) -> f32 {
-    let labelled = c.labelled().unwrap();
-    let explanation = i.bred.truth.explanation.as_ref().unwrap();
-    let layers = c.config.num_layers;
-    let mut sites = vec!["blocks.0.hook_resid_pre".to_string()];
-    for l in 0..layers {
-        sites.push(format!("blocks.{l}.hook_resid_mid"));
-        sites.push(format!("blocks.{l}.hook_resid_post"));
-    }
-    let mut worst = 0f32;
-    for n in 1..=c.max_seq_len {
-        let (sequences, traces): (Vec<_>, Vec<_>) = labelled.traces(n).unwrap().into_iter().unzip();
-        let rows: Vec<Vec<u32>> = sequences.iter().map(|s| labelled.with_bos(s)).collect();
-        let inputs = Inputs::tokens(&rows).unwrap();
-        let runner = Runner::new(&i.bred.network, &inputs, &cx()).unwrap();
-        for part in &explanation.parts {
-            let first = &part.alignments[0];
-            let basis = first.selector.basis.as_ref().unwrap();
-            let written = sites.iter().position(|s| *s == first.selector.site).unwrap();
-            assert_eq!(part.alignments.len(), sites.len() - written);
-            for (depth, site) in sites.iter().enumerate() {
-                let resid = runner.clean(site).unwrap();
-                for (row, trace) in traces.iter().enumerate() {
-                    for p in 1..=n {
-                        let d = basis[0].len();
-                        let x = &resid.row(row)[p * d..(p + 1) * d];
-                        let value = &trace.get(&part.name).unwrap()[p - 1];
-                        let wanted = match depth >= written {
-                            true => first.code.encode(value).unwrap(),
-                            false => vec![0.0; basis.len()],
-                        };
-                        for (q, wanted) in basis.iter().zip(wanted) {
-                            let got: f32 = x.iter().zip(q).map(|(x, q)| x * q).sum();
-                            worst = worst.max((got - wanted).abs());
-                        }
-                    }
-                }
-            }
-        }
-    }
-    worst
+    let read = probe::read(&c.labelled().unwrap(), &i.bred);
+    read.after.max(read.before)
+}
+
+fn oracle_error(i: &Imported, c: &Compiled, length: usize) -> (f32, usize) {
+    probe::oracle_error(&c.labelled().unwrap(), &i.bred, length)
 }
 
 // Oracle: 1.9e-6 at most in f32.
@@ -196,41 +161,6 @@ fn a_random_gauge_keeps_every_output_and_moves_every_weight() {
     }
 }
 
-/// Patches edges one at a time with the partner's values on every input of full length; returns
-/// the edges that move an output that counts.
-fn moved(i: &Imported) -> Vec<String> {
-    let task = i.organism.task(&i.parameters, None).unwrap();
-    let runner = Runner::new(&i.bred.network, &task.inputs, &cx()).unwrap();
-    let clean = runner.logits().unwrap();
-    let rows = (0..task.clean).step_by(task.clean.div_ceil(120));
-    let edges = runner.edges().unwrap().edges.clone();
-    let mut out = vec![];
-    for e in edges {
-        let rows: Vec<Row> = rows
-            .clone()
-            .map(|input| Row {
-                input,
-                interventions: vec![Intervention {
-                    target: Target::Edges(vec![e]),
-                    operation: Operation::Interchange { input: task.partner[input] },
-                }],
-            })
-            .collect();
-        let after = runner.run(&rows).unwrap();
-        let moves = rows.iter().zip(&after).any(|(row, after)| {
-            let before = clean.row(row.input);
-            task.read_positions(row.input).any(|p| {
-                let at = p * task.d_out..(p + 1) * task.d_out;
-                before[at.clone()].iter().zip(&after[at]).any(|(a, b)| (a - b).abs() > 1e-3)
-            })
-        });
-        if moves {
-            out.push(e.to_string());
-        }
-    }
-    out
-}
-
 // The lists are what the weights and the sequences of one length say: a length path is constant.
 #[test]
 fn exactly_the_testable_edges_of_the_circuit_move_an_output_under_resampling() {
@@ -241,11 +171,11 @@ fn exactly_the_testable_edges_of_the_circuit_move_an_output_under_resampling() {
         "a1.h0->logits embed->m0 m0->a1.h0<v>",
     ];
     for (name, listed) in NAMES.iter().zip(listed) {
-        let Some((i, _)) = imported(name, None) else { return };
+        let Some((i, c)) = imported(name, None) else { return };
         let known = i.bred.truth.circuit.as_ref().unwrap();
         let mut testable: Vec<String> =
             known.iter().filter(|k| k.testable).map(|k| k.edge.to_string()).collect();
-        let mut found = moved(&i);
+        let mut found = probe::moved(&c.labelled().unwrap(), &i.bred.network);
         testable.sort();
         found.sort();
         assert_eq!(found, testable, "{name}");
@@ -281,66 +211,6 @@ fn the_circuit_is_that_of_the_weights() {
             i.bred.truth.circuit.unwrap().iter().map(|k| k.edge.to_string()).collect();
         assert_eq!(all.join(" "), wanted, "{name}");
     }
-}
-
-/// Sets every variable of the exam, at positions in turn, to every value of its domain, on some
-/// inputs, and compares the network with the oracle's prediction.
-fn oracle_error(i: &Imported, c: &Compiled, length: usize) -> (f32, usize) {
-    use flyroom_explanation::{Prediction, Reads, Scene, predict};
-    let task = i.organism.task(&i.parameters, Some(length)).unwrap();
-    let runner = Runner::new(&i.bred.network, &task.inputs, &cx()).unwrap();
-    let explanation = i.bred.truth.explanation.as_ref().unwrap();
-    let mut rows = vec![];
-    let inputs: Vec<usize> = (0..task.clean).step_by(task.clean.div_ceil(12)).collect();
-    for v in &i.bred.truth.variables {
-        for (k, &input) in inputs.iter().enumerate() {
-            let p = v.positions[k % length];
-            let at = v.selector.clone().at_pos(p);
-            let mut push = |operation| {
-                rows.push(Row {
-                    input,
-                    interventions: vec![Intervention::site(at.clone(), operation)],
-                });
-            };
-            v.values.iter().for_each(|x| push(Operation::Set { values: x.clone() }));
-            push(Operation::Interchange { input: task.partner[input] });
-        }
-    }
-    // Whole residual streams of another input, at every depth.
-    for l in 0..c.config.num_layers {
-        for hook in ["pre", "mid", "post"] {
-            for (k, &input) in inputs.iter().enumerate() {
-                let s = Selector::site(format!("blocks.{l}.hook_resid_{hook}"));
-                rows.push(Row {
-                    input,
-                    interventions: vec![Intervention::site(
-                        s.at_pos(1 + k % length),
-                        Operation::Interchange { input: task.partner[input] },
-                    )],
-                });
-            }
-        }
-    }
-    let sites: Vec<_> = runner.sites().cloned().collect();
-    let reads = Reads { positions: (1..=length).collect(), columns: (0..task.columns).collect() };
-    let scene = Scene {
-        inputs: &task.inputs,
-        vocabulary: &task.vocabulary,
-        sites: &sites,
-        reads: &reads,
-        runner: None,
-        corrupt: &task.partner,
-    };
-    let predicted = predict(explanation, &scene, &rows).unwrap();
-    let after = runner.run(&rows).unwrap();
-    let mut worst = 0f32;
-    for ((row, p), after) in rows.iter().zip(&predicted).zip(&after) {
-        let Prediction::Output(p) = p else { panic!("{row:?}: {p:?}") };
-        for (x, y) in p.iter().zip(&after[task.d_out..]) {
-            worst = worst.max((x - y).abs());
-        }
-    }
-    (worst, rows.len())
 }
 
 // Oracle: 7.9e-6 at most over 92,211 sets.

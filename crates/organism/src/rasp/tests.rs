@@ -1,0 +1,89 @@
+//! The organisms against their programs, on all inputs of all lengths.
+
+use super::*;
+use crate::labelled::probe;
+use flyroom_explanation::rasp::{Interpreter, Overrides};
+
+fn cx() -> Context {
+    Context::single()
+}
+
+fn bred(o: &Rasp, seed: u64) -> Bred {
+    o.breed(&o.defaults(), seed, &cx(), &Nursery::none()).unwrap()
+}
+
+fn script(o: &Rasp) -> Script {
+    o.text.unwrap().parse().unwrap()
+}
+
+fn labelled(o: &Rasp) -> Labelled {
+    o.compiled(&o.defaults()).unwrap().labelled
+}
+
+// 3 + .. + 3^6 = 1,092, 4 + .. + 4^6 = 5,460, 5 + .. + 5^5 = 3,905, 4 + .. + 4^5 = 1,364.
+#[test]
+fn every_network_is_its_program_on_all_inputs_of_all_lengths_in_every_gauge() {
+    let inputs = [5460, 1092, 1364, 3905, 5460, 1092, 3905, 1092, 5460, 1092];
+    for ((turned, aligned), inputs) in ALL.iter().zip(inputs) {
+        for (o, seed, limit) in [(aligned, 0, 1e-5), (turned, 0, 1e-4), (turned, 1, 1e-4)] {
+            let m = o.measure(&o.defaults(), &bred(o, seed).network, &cx()).unwrap();
+            assert_eq!(m["inputs"], inputs, "{}", o.name);
+            assert!(m["max_error"].as_f64().unwrap() < limit, "{} {seed}: {m:?}", o.name);
+            assert!(m.get("accuracy").is_none_or(|a| *a == 1.0), "{}: {m:?}", o.name);
+        }
+    }
+}
+
+#[test]
+fn the_lowered_program_says_what_the_text_says() {
+    for (o, _) in ALL {
+        let said = Interpreter::new(&script(o).program).unwrap();
+        let l = labelled(o);
+        for n in 1..=l.length {
+            for (s, trace) in l.traces(n).unwrap() {
+                let wanted = said.run(&l.values(&s), &Overrides::none()).unwrap();
+                assert_eq!(trace.output(), wanted.output(), "{} on {s:?}", o.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_variable_reads_right_from_its_writing_on_and_is_zero_before() {
+    for (turned, aligned) in ALL {
+        let l = labelled(aligned);
+        let r = probe::read(&l, &bred(aligned, 0));
+        assert!(r.before == 0.0 && r.after < 1e-5, "{}: {r:?}", aligned.name);
+        assert!((r.decoded - 1.0).abs() < 1e-12, "{}: {r:?}", aligned.name);
+        assert!((r.permuted - r.chance).abs() < 0.05, "{}: {r:?}", aligned.name);
+        let r = probe::read(&l, &bred(turned, 3));
+        assert!(r.before < 1e-4 && r.after < 2e-4, "{}: {r:?}", turned.name);
+    }
+}
+
+#[test]
+fn the_program_predicts_every_set_and_interchange_of_its_variables_also_of_pairs() {
+    for (turned, aligned) in ALL {
+        for (o, limit) in [(aligned, 1e-4), (turned, 5e-4)] {
+            let l = labelled(o);
+            for length in [1, 3, l.length] {
+                let (worst, rows) = probe::oracle_error(&l, &bred(o, 7), length);
+                assert!(rows > 400 && worst < limit, "{} {length}: {worst}", o.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn exactly_the_testable_edges_move_an_output_under_resampling() {
+    for (_, o) in ALL {
+        let b = bred(o, 0);
+        let known = b.truth.circuit.as_ref().unwrap();
+        let testable = known.iter().filter(|k| k.testable).map(|k| k.edge.to_string());
+        let mut testable: Vec<String> = testable.collect();
+        let mut found = probe::moved(&labelled(o), &b.network);
+        testable.sort();
+        found.sort();
+        assert_eq!(found, testable, "{}", o.name);
+    }
+}
