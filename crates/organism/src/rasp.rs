@@ -32,6 +32,7 @@ mod lower;
 mod tests;
 mod weights;
 
+use crate::Places;
 use crate::labelled::{BOS, Labelled, Variable};
 use crate::train::Nursery;
 use crate::{
