@@ -20,7 +20,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The folder holds a run of another plan.
-    #[error("{root} holds a run of another plan\nhint: give this plan a folder of its own with --out", root = .root.display())]
+    #[error("{root} holds a run of another plan\nhint: give this plan a folder of its own with --out, or change {root}/plan.toml and run that: what both need is kept", root = .root.display())]
     OtherPlan {
         /// The run.
         root: PathBuf,

@@ -133,6 +133,8 @@ pub fn print(bred: &[Value], as_json: bool) -> Result<bool> {
                 .into_iter()
                 .flatten()
                 .filter_map(|(k, v)| match v {
+                    // A count is no measurement.
+                    Value::Number(n) if n.is_u64() => Some(format!("{k} {n}")),
                     Value::Number(n) => Some(format!("{k} {}", output::number(n.as_f64()?))),
                     Value::Bool(b) => Some(format!("{k} {b}")),
                     Value::String(s) => Some(format!("{k} {s}")),
