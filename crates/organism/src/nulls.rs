@@ -3,9 +3,11 @@
 //! A score that a null reaches says nothing about the method that reached it. [`UNTRAINED`] is a
 //! trained organism before its first step: same architecture, same initial weights.
 //! [`SHUFFLED_LABELS`] is trained as long on the same inputs, with answers that do not belong to
-//! them. Both know which organism they shadow by their parameter `of`, share its streams (so seed
-//! 3 of a null starts where seed 3 of the organism starts), are judged by its task and measured by
-//! its numbers; the truth about them is that there is none.
+//! them. [`NORM_MATCHED`] is any organism whose weights were drawn anew, each tensor with the norm that
+//! it had: what a method sees of sizes alone. [`CONSTANT`] is one whose matrices are zero: it answers
+//! the same to every input. All know which organism they shadow by their parameter `of`, share its
+//! streams (so seed 3 of a null starts where seed 3 of the organism starts), are judged by its task
+//! and measured by its numbers; the truth about them is that there is none.
 
 use crate::organism::typed;
 use crate::train::Nursery;
@@ -13,18 +15,27 @@ use crate::{
     Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth, find, with_defaults,
 };
 use flyroom_network::Network;
-use flyroom_tensor::Context;
+use flyroom_tensor::random::Generator;
+use flyroom_tensor::{Context, Stream, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-/// A null: another organism with one of its parameters fixed.
+/// A null: another organism, bred otherwise or with other weights.
 #[derive(Debug)]
 pub struct Null {
     name: &'static str,
     summary: &'static str,
     cost: &'static str,
-    /// The parameter of the other organism that makes it a null, and its value.
-    fixed: (&'static str, fn() -> Json),
+    how: How,
+}
+
+/// What makes another organism a null.
+#[derive(Debug)]
+enum How {
+    /// One of its parameters has this value.
+    Fixed(&'static str, fn() -> Json),
+    /// Its weights are replaced, one by one, with random numbers from a stream of their own.
+    Replaced(fn(&Tensor, &mut Generator) -> Tensor),
 }
 
 /// A trained organism before its first step.
@@ -32,7 +43,7 @@ pub const UNTRAINED: Null = Null {
     name: "untrained",
     summary: "another organism's network before its first step",
     cost: "0 s",
-    fixed: ("steps", || Json::from(0)),
+    how: How::Fixed("steps", || Json::from(0)),
 };
 
 /// A trained organism whose answers were shuffled.
@@ -40,7 +51,33 @@ pub const SHUFFLED_LABELS: Null = Null {
     name: "shuffled-labels",
     summary: "another organism's network trained on answers that do not belong to its inputs",
     cost: "that of the other organism",
-    fixed: ("shuffle_labels", || Json::from(true)),
+    how: How::Fixed("shuffle_labels", || Json::from(true)),
+};
+
+/// Random weights, each tensor with the norm that it has in the other organism.
+pub const NORM_MATCHED: Null = Null {
+    name: "norm-matched",
+    summary: "another organism's network with random weights of the same norms",
+    cost: "that of the other organism",
+    how: How::Replaced(|t, random| {
+        let norm = |x: &[f32]| x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+        let mut drawn = Tensor::zeros(t.shape());
+        random.fill_normal(drawn.data_mut(), 1.0);
+        let scale = norm(t.data()) / norm(drawn.data()).max(f64::MIN_POSITIVE);
+        drawn.data_mut().iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
+        drawn
+    }),
+};
+
+/// The same answer to every input: all matrices are zero, biases stay.
+pub const CONSTANT: Null = Null {
+    name: "constant",
+    summary: "another organism's network with zero matrices: one answer to every input",
+    cost: "that of the other organism",
+    how: How::Replaced(|t, _| match t.shape() {
+        [_] => t.clone(),
+        shape => Tensor::zeros(shape),
+    }),
 };
 
 /// Parameters of a null.
@@ -62,7 +99,12 @@ impl Null {
         let shadow: Shadow = typed(self.name, parameters)?;
         let bad = |why: String| Error::Parameters { organism: self.name.into(), why };
         let other = find(&shadow.of)?;
-        let (parameter, value) = self.fixed;
+        if matches!(other.entry().source, Source::Nothing) {
+            return Err(bad(format!("of = '{}' is a null itself", shadow.of)));
+        }
+        let How::Fixed(parameter, value) = self.how else {
+            return Ok((other, with_defaults(other, &shadow.set)?));
+        };
         if !other.defaults().contains_key(parameter) {
             return Err(bad(format!(
                 "of = '{}' is not possible: it has no parameter '{parameter}'; hint: an organism that is trained has",
@@ -106,7 +148,19 @@ impl Organism for Null {
     ) -> Result<Bred, Error> {
         let (other, theirs) = self.shadowed(parameters)?;
         let bred = other.breed(&theirs, seed, cx, nursery)?;
-        Ok(Bred { truth: Truth::nothing(), ..bred })
+        let network =
+            match self.how {
+                How::Fixed(..) => bred.network,
+                How::Replaced(anew) => {
+                    let stream = Stream::new(seed, self.name);
+                    let weights =
+                        bred.network.weights().iter().enumerate().map(|(i, (name, t))| {
+                            (name.clone(), anew(t, &mut stream.block(i as u64)))
+                        });
+                    Network::new(bred.network.architecture().clone(), weights.collect())?
+                }
+            };
+        Ok(Bred { network, truth: Truth::nothing(), ..bred })
     }
 
     fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
@@ -129,6 +183,7 @@ impl Organism for Null {
 mod tests {
     use super::*;
     use crate::superposition::SUPERPOSITION_5_2;
+    use flyroom_network::Runner;
     use serde_json::json;
 
     fn of(null: &Null, set: Json) -> Parameters {
@@ -164,12 +219,48 @@ mod tests {
     fn what_cannot_be_a_null_is_an_error_that_says_why() {
         for (null, set, why) in [
             (&UNTRAINED, json!({ "of": "modular-addition-analytic" }), "no parameter 'steps'"),
-            (&UNTRAINED, json!({ "of": "untrained" }), "no parameter 'steps'"),
+            (&UNTRAINED, json!({ "of": "untrained" }), "is a null itself"),
+            (&CONSTANT, json!({ "of": "norm-matched" }), "is a null itself"),
             (&UNTRAINED, json!({ "set": { "steps": 3 } }), "set.steps"),
             (&SHUFFLED_LABELS, json!({ "of": "superposition-5-3" }), "did you mean"),
         ] {
             let error = null.task(&of(null, set), None).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn norm_matched_weights_have_the_norms_and_nothing_else() {
+        let cx = Context::single();
+        let parameters = of(&NORM_MATCHED, json!({ "of": "induction-compiled@aligned" }));
+        let null = NORM_MATCHED.breed(&parameters, 0, &cx, &Nursery::none()).unwrap();
+        let theirs = find("induction-compiled@aligned").unwrap();
+        let bred = theirs.breed(&theirs.defaults(), 0, &cx, &Nursery::none()).unwrap();
+        let norm = |t: &Tensor| t.data().iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+        for (name, t) in bred.network.weights() {
+            let (a, b) = (norm(t), norm(&null.network.weights()[name]));
+            assert!((a - b).abs() <= 1e-4 * a.max(1.0), "{name}: {a} {b}");
+        }
+        let accuracy = |n: &Network| {
+            NORM_MATCHED.measure(&parameters, n, &cx).unwrap()["accuracy"].as_f64().unwrap()
+        };
+        // Five letters: chance is .2.
+        assert_eq!(accuracy(&bred.network), 1.0);
+        assert!(accuracy(&null.network) < 0.5, "{}", accuracy(&null.network));
+    }
+
+    #[test]
+    fn a_constant_network_answers_the_same_to_every_input() {
+        let cx = Context::single();
+        for other in ["induction-compiled", "superposition-5-2", "modular-addition-analytic"] {
+            let set = if other == "superposition-5-2" { json!({ "steps": 20 }) } else { json!({}) };
+            let parameters = of(&CONSTANT, json!({ "of": other, "set": set }));
+            let null = CONSTANT.breed(&parameters, 0, &cx, &Nursery::none()).unwrap();
+            let task = CONSTANT.task(&parameters, None).unwrap();
+            let runner = Runner::new(&null.network, &task.inputs, &cx).unwrap();
+            let outputs = runner.logits().unwrap();
+            let first = &outputs.data()[..task.d_out];
+            assert!(outputs.data().chunks_exact(task.d_out).all(|row| row == first), "{other}");
         }
     }
 }

@@ -66,6 +66,8 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::gauge_twin::GaugeTwin,
         &crate::nulls::UNTRAINED,
         &crate::nulls::SHUFFLED_LABELS,
+        &crate::nulls::NORM_MATCHED,
+        &crate::nulls::CONSTANT,
     ]
 }
 
