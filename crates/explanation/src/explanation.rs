@@ -204,19 +204,42 @@ fn quantize_code(code: &mut Code, bits: u32) {
     }
 }
 
-/// Gram and Schmidt in order; a row that nothing is left of stays as it is.
+/// Gram and Schmidt in order. A row of which hardly anything is left, as on a grid of one bit, says
+/// nothing that the rows before it do not say: the first axis that lies well outside takes its place.
 fn orthonormalize(rows: &mut [Vec<f32>]) {
-    for i in 0..rows.len() {
-        let (done, rest) = rows.split_at_mut(i);
-        let mut x: Vec<f64> = rest[0].iter().map(|&v| f64::from(v)).collect();
+    fn reject(x: &mut [f64], done: &[Vec<f32>]) {
         for q in done {
             let c: f64 = x.iter().zip(q.iter()).map(|(x, q)| x * f64::from(*q)).sum();
             x.iter_mut().zip(q.iter()).for_each(|(x, q)| *x -= c * f64::from(*q));
         }
-        let norm = x.iter().map(|v| v * v).sum::<f64>().sqrt();
-        if norm > 1e-9 {
-            rest[0] = x.iter().map(|v| (v / norm) as f32).collect();
+    }
+    let norm = |x: &[f64]| x.iter().map(|v| v * v).sum::<f64>().sqrt();
+    for i in 0..rows.len() {
+        let (done, rest) = rows.split_at_mut(i);
+        let mut x: Vec<f64> = rest[0].iter().map(|&v| f64::from(v)).collect();
+        let length = norm(&x);
+        reject(&mut x, done);
+        if norm(&x) <= 1e-2 * length {
+            let d = x.len();
+            let outside = |axis: usize| {
+                let mut e = vec![0.0; d];
+                e[axis] = 1.0;
+                reject(&mut e, done);
+                reject(&mut e, done);
+                e
+            };
+            // The squares of what is left of all axes add up to d - i.
+            let least = (d.saturating_sub(i) as f64 / d.max(1) as f64).sqrt() * 0.99;
+            match (0..d).map(outside).find(|e| least > 0.0 && norm(e) >= least) {
+                Some(e) => x = e,
+                None => continue,
+            }
         }
+        let norm = norm(&x);
+        if norm.is_nan() || norm == 0.0 {
+            continue;
+        }
+        rest[0] = x.iter().map(|v| (v / norm) as f32).collect();
     }
 }
 
@@ -248,6 +271,36 @@ fn write_canonical(v: &serde_json::Value, out: &mut String) {
         }
         other => {
             let _ = write!(out, "{other}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flyroom_tensor::{Stream, linalg};
+
+    #[test]
+    fn a_basis_on_a_coarse_grid_is_orthonormal() {
+        for seed in 0..200 {
+            let d = 2 + seed as usize % 12;
+            let turned = linalg::random_rotation(d, &mut Stream::new(seed, "basis").block(0));
+            for (rows, bits) in [(2, 1), (3.min(d), 1), (d, 1), (d, 2), (d, 3)] {
+                let mut basis: Vec<Vec<f32>> = turned
+                    .chunks(d)
+                    .take(rows)
+                    .map(|q| q.iter().map(|&x| x as f32).collect())
+                    .collect();
+                crate::bits::quantize(basis.iter_mut().flatten(), bits);
+                orthonormalize(&mut basis);
+                for (i, a) in basis.iter().enumerate() {
+                    for (j, b) in basis[..=i].iter().enumerate() {
+                        let product: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+                        let wanted = f32::from(u8::from(i == j));
+                        assert!((product - wanted).abs() < 5e-5, "{seed} {bits} {product}");
+                    }
+                }
+            }
         }
     }
 }
