@@ -57,7 +57,7 @@ fn every_variable_reads_right_from_its_writing_on_and_is_zero_before() {
         assert!((r.decoded - 1.0).abs() < 1e-12, "{}: {r:?}", aligned.name);
         assert!((r.permuted - r.chance).abs() < 0.05, "{}: {r:?}", aligned.name);
         let r = probe::read(&l, &bred(turned, 3));
-        assert!(r.before < 1e-4 && r.after < 2e-4, "{}: {r:?}", turned.name);
+        assert!(r.before < 1e-4 && r.after < 1e-4, "{}: {r:?}", turned.name);
     }
 }
 
@@ -86,4 +86,75 @@ fn exactly_the_testable_edges_move_an_output_under_resampling() {
         found.sort();
         assert_eq!(found, testable, "{}", o.name);
     }
+}
+
+#[test]
+fn four_programs_answer_as_tracrs_networks_do_input_by_input() {
+    use crate::import::{Options, fixture, import};
+    for (o, theirs, classes) in [
+        (&HISTOGRAM, "hist", true),
+        (&REVERSE, "reverse", true),
+        (&SORT_UNIQUE, "sort_unique", true),
+        (&FRACTION_PREVIOUS, "frac_prevs_x", false),
+    ] {
+        let Some(dir) = fixture("tracr") else { return };
+        let path = dir.join(format!("{theirs}.safetensors"));
+        let i = import("tracr", &path, &Options::default()).unwrap();
+        let ours = bred(o, 0);
+        for n in 1..=labelled(o).length {
+            let (a, b) = (
+                o.task(&o.defaults(), Some(n)).unwrap(),
+                i.organism.task(&i.parameters, Some(n)).unwrap(),
+            );
+            assert_eq!(a.clean, b.clean);
+            let cx = cx();
+            let runner = |network, task: &Task| {
+                flyroom_network::Runner::new(network, &task.inputs, &cx).unwrap().logits().unwrap()
+            };
+            let (x, y) = (runner(&ours.network, &a), runner(&i.bred.network, &b));
+            // What an output says: the value of its largest column, or the number.
+            let said = |task: &Task, logits: &[f32], code: &flyroom_explanation::Code, row, p| {
+                let at = (row * task.pos() + p) * task.d_out;
+                code.decode(&logits[at..at + task.d_out]).unwrap().value
+            };
+            let code = |e: &flyroom_explanation::Explanation| match &e.body {
+                flyroom_explanation::Body::Rasp { readout, .. } => readout.code.clone(),
+                other => panic!("{other:?}"),
+            };
+            let (c, d) = (
+                code(ours.truth.explanation.as_ref().unwrap()),
+                code(i.bred.truth.explanation.as_ref().unwrap()),
+            );
+            for row in 0..a.clean {
+                let words = |t: &Task| -> Vec<Value> {
+                    let ids = t.inputs.token_row(row)[1..].iter();
+                    ids.map(|&id| t.vocabulary[id as usize].clone()).collect()
+                };
+                assert_eq!(words(&a), words(&b), "{theirs}");
+                assert!(a.read_positions(row).eq(b.read_positions(row)), "{theirs}");
+                for p in a.read_positions(row) {
+                    let (u, v) = (said(&a, x.data(), &c, row, p), said(&b, y.data(), &d, row, p));
+                    let near =
+                        u.number().zip(v.number()).is_some_and(|(u, v)| (u - v).abs() < 1e-4);
+                    assert!(if classes { u.same(&v) } else { near }, "{theirs} {u} {v}");
+                }
+            }
+        }
+    }
+}
+
+fn refused(body: &str) -> String {
+    let script: Script = body.parse().unwrap();
+    compile("rasp", &script).unwrap_err().to_string()
+}
+
+#[test]
+fn what_cannot_be_compiled_is_refused_by_name_with_a_way_out() {
+    let e = refused(
+        "vocabulary: a b\nlength: 3\nall = aggregate(select(tokens, tokens, true), tokens)\n\
+         is_a = all == \"a\"\nreturn is_a",
+    );
+    assert!(e.contains("'is_a'") && e.contains("hint:"), "{e}");
+    let e = refused("vocabulary: a b\nlength: 40\nx = indices + 1\nreturn x");
+    assert!(e.contains("'length:'"), "{e}");
 }
