@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    // Asked for when it runs: a kept target folder may belong to a checkout that has moved.
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let root = Path::new(&manifest).join("../..").canonicalize()?;
     println!("cargo::rerun-if-changed={}", root.join("docs").display());
     println!("cargo::rerun-if-changed={}", root.join("GLOSSARY.md").display());
     let mut pages: Vec<PathBuf> = vec![];

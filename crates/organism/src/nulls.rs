@@ -244,9 +244,9 @@ mod tests {
         let accuracy = |n: &Network| {
             NORM_MATCHED.measure(&parameters, n, &cx).unwrap()["accuracy"].as_f64().unwrap()
         };
-        // Five letters: chance is .2.
+        // A network that never gives a letter is right at .697 of the positions.
         assert_eq!(accuracy(&bred.network), 1.0);
-        assert!(accuracy(&null.network) < 0.5, "{}", accuracy(&null.network));
+        assert!(accuracy(&null.network) < 0.697, "{}", accuracy(&null.network));
     }
 
     #[test]

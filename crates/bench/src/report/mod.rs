@@ -105,7 +105,8 @@ impl ReportData {
         };
         let rows = &self.board.rows;
         let organisms = count(rows.iter().map(|r| r.organism.as_str()).collect());
-        let methods = count(rows.iter().map(|r| r.method.as_str()).collect());
+        let of_methods = rows.iter().filter(|r| r.role == Role::Method);
+        let methods = count(of_methods.map(|r| r.method.as_str()).collect());
         let plural = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
         format!(
             "<p class=\"summary\">{}, {}, {}. Every score stands between its matched null and, where \
