@@ -62,6 +62,7 @@ pub fn every(bred: &[Bred]) -> String {
     let said = |v: Option<&Value>| match v {
         Some(Value::Number(n)) => n.as_f64().map_or_else(|| n.to_string(), small),
         Some(Value::String(s)) => s.clone(),
+        Some(Value::Array(all)) => format!("{} numbers", all.len()),
         Some(other) => other.to_string(),
         None => "-".to_owned(),
     };

@@ -38,6 +38,15 @@ pub fn meanings(word: &str) -> Vec<(&'static str, String)> {
     found
 }
 
+/// What the glossary says of the longest of its words that stands in a phrase, as a verdict's.
+pub fn within(phrase: &str) -> Vec<(&'static str, String)> {
+    let phrase = format!(" {} ", phrase.to_lowercase().replace([',', ';'], " "));
+    let mut words = words();
+    words.retain(|w| w.len() > 3 && phrase.contains(&format!(" {w} ")));
+    words.sort_by_key(|w| std::cmp::Reverse(w.len()));
+    words.first().map(|w| meanings(w)).unwrap_or_default()
+}
+
 /// All words that the glossary explains.
 pub fn words() -> Vec<String> {
     let first = |(_, _, cells): (_, _, Vec<&'static str>)| cells[0];
@@ -90,6 +99,22 @@ mod tests {
             assert!(path.starts_with("docs/") && text.len() > 100, "{name}: {path}");
         }
         assert!(page("no such name").is_none());
+    }
+
+    #[test]
+    fn phrases_of_a_verdict_lead_to_their_words() {
+        for (phrase, word) in [
+            ("effect sizes not told apart from chance", "at null"),
+            ("holds on 5 of 5 seeds", "other table"),
+            ("fails, as it must", "control"),
+            ("blame: describe", "step"),
+            ("ranked, 1", "everything else"),
+            ("a snapshot that predicts no effects", "parts"),
+        ] {
+            let said = if meanings(phrase).is_empty() { within(phrase) } else { meanings(phrase) };
+            assert!(said.iter().any(|(_, is)| is.contains(word)), "{phrase}: {said:?}");
+        }
+        assert!(within("no such name").is_empty());
     }
 
     #[test]

@@ -54,6 +54,8 @@ fn folder(path: &Path, as_json: bool) -> Result<Option<bool>> {
         dictionary(path, as_json)
     } else if has("plan.toml") && has("cells") {
         super::run::unfinished(path, as_json)
+    } else if has("truth.json") {
+        truth(&path.join("truth.json"), as_json)
     } else if has("results.json") {
         results(&path.join("results.json"), as_json)
     } else if has("explanation.json") {
@@ -107,7 +109,7 @@ fn results(path: &Path, as_json: bool) -> Result<bool> {
         output::json(&all)?;
         return Ok(true);
     }
-    let words = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.6}"));
+    let words = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), super::trace::six);
     let rows: Vec<Vec<String>> = all
         .iter()
         .map(|r| {

@@ -128,7 +128,7 @@ fn one_row(args: &Args, plan: &Plan, store: &Store, row: &Row, as_json: bool) ->
 }
 
 /// With six decimals, and no sign at zero.
-fn six(x: f64) -> String {
+pub fn six(x: f64) -> String {
     let text = format!("{x:.6}");
     if text == "-0.000000" { "0.000000".into() } else { text }
 }
@@ -267,8 +267,14 @@ pub fn ledger(root: &Path, as_json: bool) -> Result<bool> {
 
 /// What a name or a word means; `None` if it is neither.
 pub fn name(name: &str, as_json: bool) -> Option<Result<bool>> {
-    let (page, meanings) = (pages::page(name), pages::meanings(name));
-    let entry = entry(name);
+    // As it is written, with hyphens for spaces, or as a phrase that has words of the glossary in it.
+    let hyphened = name.replace(' ', "-");
+    let page = pages::page(name).or_else(|| pages::page(&hyphened));
+    let entry = entry(name).or_else(|| entry(&hyphened));
+    let mut meanings = pages::meanings(name);
+    if meanings.is_empty() && page.is_none() && entry.is_none() {
+        meanings = pages::within(name);
+    }
     if page.is_none() && meanings.is_empty() && entry.is_none() {
         return None;
     }
@@ -281,7 +287,7 @@ pub fn name(name: &str, as_json: bool) -> Option<Result<bool>> {
     }
     for (of, is) in &meanings {
         // A table may have several columns.
-        output::data(&format!("{name} ({}): {}", of.to_lowercase(), is.replace(" | ", "; ")));
+        output::data(&format!("{name} ({}): {is}", of.to_lowercase()));
     }
     if let Some(entry) = &entry {
         output::data(&format!("{name}: {}", entry["summary"].as_str().unwrap_or("")));
