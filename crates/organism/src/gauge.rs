@@ -20,8 +20,8 @@
 //! assert!((x.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-6);
 //! ```
 
-use crate::Error;
 use crate::places::Places;
+use crate::{Error, Truth};
 use flyroom_network::{
     Edge, Network, Norm, Receiver, Selector, Sender, Span, TransformerConfig, Weights,
 };
@@ -136,6 +136,23 @@ impl Gauge {
             out.units[l] = random.permutation(c.d_mlp);
         }
         out
+    }
+
+    /// A compiled network with its truth as it enters: in a random gauge from the seed, or `aligned`,
+    /// as it was written.
+    pub(crate) fn settle(
+        network: Network,
+        truth: Truth,
+        seed: u64,
+        aligned: bool,
+    ) -> Result<(Network, Truth), Error> {
+        match network.architecture().transformer() {
+            Some(c) if !aligned => {
+                let gauge = Self::random(c, &Stream::new(seed, "gauge"));
+                Ok((gauge.apply(&network)?, gauge.truth(&truth)?))
+            }
+            _ => Ok((network, truth)),
+        }
     }
 
     /// The network in these coordinates: the same logits.

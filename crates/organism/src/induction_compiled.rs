@@ -23,7 +23,6 @@
 //! ```
 
 use crate::organism::{Parameters as Json, Source, Standing, defaults_of, typed};
-use crate::places::Places;
 use crate::train::Nursery;
 use crate::{
     Answers, Bred, Distance, Entry, Error, ExamVariable, Feature, Gauge, KnownEdge, Organism, Task,
@@ -444,12 +443,8 @@ impl Organism for InductionCompiled {
     fn breed(&self, parameters: &Json, seed: u64, _: &Context, _: &Nursery) -> Result<Bred, Error> {
         let p: Parameters = typed(self.entry().name, parameters)?;
         p.check(2)?;
-        let (network, truth) = (network(&p)?, truth(&p)?);
-        if self.aligned {
-            return Ok(Bred { network, curve: vec![], truth });
-        }
-        let gauge = Gauge::random(&p.config(), &Stream::new(seed, "gauge"));
-        Ok(Bred { network: gauge.apply(&network)?, curve: vec![], truth: gauge.truth(&truth)? })
+        let (network, truth) = Gauge::settle(network(&p)?, truth(&p)?, seed, self.aligned)?;
+        Ok(Bred { network, curve: vec![], truth })
     }
 
     /// `length` counts the tokens behind BOS.

@@ -32,7 +32,6 @@ mod lower;
 mod tests;
 mod weights;
 
-use crate::Places;
 use crate::labelled::{BOS, Labelled, Variable};
 use crate::train::Nursery;
 use crate::{
@@ -41,7 +40,7 @@ use crate::{
 use flyroom_explanation::Value;
 use flyroom_explanation::rasp::Script;
 use flyroom_network::Network;
-use flyroom_tensor::{Context, Stream};
+use flyroom_tensor::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -242,14 +241,8 @@ impl Organism for Rasp {
     ) -> Result<Bred, Error> {
         let Compiled { network, labelled } = self.compiled(parameters)?;
         let truth = labelled.truth(&network, cx)?;
-        match network.architecture().transformer() {
-            Some(c) if !self.aligned => {
-                let gauge = Gauge::random(c, &Stream::new(seed, "gauge"));
-                let (network, truth) = (gauge.apply(&network)?, gauge.truth(&truth)?);
-                Ok(Bred { network, curve: vec![], truth })
-            }
-            _ => Ok(Bred { network, curve: vec![], truth }),
-        }
+        let (network, truth) = Gauge::settle(network, truth, seed, self.aligned)?;
+        Ok(Bred { network, curve: vec![], truth })
     }
 
     /// `length` counts the tokens behind BOS.

@@ -27,14 +27,13 @@ pub use compiled::{Compiled, Config, OutputEncoding};
 
 use crate::import::not_bred;
 use crate::labelled::Labelled;
-use crate::places::Places;
 use crate::train::Nursery;
 use crate::{
     Bred, Entry, Error, Gauge, Organism, Parameters, Source, Standing, Task, Truth, defaults_of,
     typed,
 };
 use flyroom_network::Network;
-use flyroom_tensor::{Context, Stream};
+use flyroom_tensor::Context;
 use serde::{Deserialize, Serialize};
 
 /// A compiled program of Tracr's examples.
@@ -156,13 +155,7 @@ impl Tracr {
     ) -> Result<(Network, Truth), Error> {
         let labelled = self.labelled(settings)?;
         let truth = labelled.truth(&compiled, &Context::single())?;
-        match compiled.architecture().transformer() {
-            Some(c) if !self.aligned => {
-                let gauge = Gauge::random(c, &Stream::new(seed, "gauge"));
-                Ok((gauge.apply(&compiled)?, gauge.truth(&truth)?))
-            }
-            _ => Ok((compiled, truth)),
-        }
+        Gauge::settle(compiled, truth, seed, self.aligned)
     }
 }
 

@@ -35,12 +35,11 @@ mod tests;
 
 use crate::labelled::Labelled;
 use crate::organism::Parameters;
-use crate::places::Places;
 use crate::train::Nursery;
 use crate::{Bred, Entry, Error, Gauge, Organism, Source, Standing, Task, Truth};
 use flyroom_explanation::rasp::INDICES;
 use flyroom_network::Network;
-use flyroom_tensor::{Context, Stream};
+use flyroom_tensor::Context;
 
 /// Longest sequence behind BOS.
 const LENGTH: usize = 4;
@@ -154,14 +153,8 @@ impl Organism for Trap {
         let mut truth = (self.corrected)(&labelled, labelled.truth(&network, cx)?);
         // Two places of one index would make the letter a mixture, of which a gate says nothing.
         truth.variables.retain(|v| v.name != INDICES);
-        match network.architecture().transformer() {
-            Some(c) if !self.aligned => {
-                let gauge = Gauge::random(c, &Stream::new(seed, "gauge"));
-                let (network, truth) = (gauge.apply(&network)?, gauge.truth(&truth)?);
-                Ok(Bred { network, curve: vec![], truth })
-            }
-            _ => Ok(Bred { network, curve: vec![], truth }),
-        }
+        let (network, truth) = Gauge::settle(network, truth, seed, self.aligned)?;
+        Ok(Bred { network, curve: vec![], truth })
     }
 
     /// `length` counts the letters behind BOS.
