@@ -34,7 +34,7 @@ use flyroom_tensor::{Context, Stream, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-const NAME: &str = "gauge-twin";
+pub(crate) const NAME: &str = "gauge-twin";
 
 /// Dead neurons that are added to every layer.
 const DEAD: usize = 4;

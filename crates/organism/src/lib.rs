@@ -8,6 +8,7 @@
 //! | [`Specimen`] on disk | `specimen.rs` |
 //! | training with checkpoints | `train.rs` |
 //! | compiled networks: truth from labels and weights | `labelled.rs` |
+//! | who computes the same, and who computes it alike | `twins.rs` |
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
 pub mod composition;
@@ -36,6 +37,7 @@ pub mod tracr;
 pub mod train;
 mod traps;
 mod truth;
+pub mod twins;
 
 pub use error::Error;
 pub use gauge::Gauge;

@@ -182,6 +182,20 @@ organisms! {
     SHUFFLE_DYCK SHUFFLE_DYCK_ALIGNED "shuffle-dyck"
         "Whether brackets of two kinds are balanced, each kind for itself, compiled from RASP."
     LENGTH LENGTH_ALIGNED "length" "How long the sequence is, compiled from RASP."
+    MAX_ONE_HOT MAX_ONE_HOT_ALIGNED "max-one-hot"
+        "Twin of rasp-max: each value asks whether it occurs."
+    REVERSE_BEHIND REVERSE_BEHIND_ALIGNED "reverse-behind"
+        "Twin of rasp-reverse: each token counts those behind it."
+    HISTOGRAM_BY_TOKEN HISTOGRAM_BY_TOKEN_ALIGNED "histogram-by-token"
+        "Twin of rasp-histogram: every token is counted, one count chosen."
+    SORT_COUNTING SORT_COUNTING_ALIGNED "sort-counting"
+        "Twin of rasp-sort: small tokens are counted, none is moved."
+    MOST_FREQUENT_TALLY MOST_FREQUENT_TALLY_ALIGNED "most-frequent-tally"
+        "Twin of rasp-most-frequent: every token is counted, counts compared."
+    PAIR_BALANCE_SIGNED PAIR_BALANCE_SIGNED_ALIGNED "pair-balance-signed"
+        "Twin of rasp-pair-balance: one mean of signs."
+    FRACTION_PREVIOUS_COUNTED FRACTION_PREVIOUS_COUNTED_ALIGNED "fraction-previous-counted"
+        "Twin of rasp-fraction-previous: a count divided by the place."
 }
 
 /// A program of one's own.

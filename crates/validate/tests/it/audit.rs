@@ -11,7 +11,7 @@ fn two() -> Context {
     Context::new(Kernels::detect(), 2)
 }
 
-fn tasks(specimen: &Specimen, lengths: std::ops::RangeInclusive<usize>) -> Vec<Task> {
+pub(super) fn tasks(specimen: &Specimen, lengths: std::ops::RangeInclusive<usize>) -> Vec<Task> {
     let organism = find(&specimen.spec.organism).unwrap();
     lengths.filter_map(|n| organism.task(&specimen.spec.parameters, Some(n)).ok()).collect()
 }

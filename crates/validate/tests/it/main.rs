@@ -5,6 +5,7 @@ mod compiled;
 mod modadd113;
 mod tracr;
 mod traps;
+mod twins;
 
 use flyroom_explanation::{Explanation, predict};
 use flyroom_network::{Intervention, Operation, Row};
