@@ -10,12 +10,16 @@
 //! | what would chance reach? | `null.rs` |
 //! | the card, the verdict, the step to blame | `trial.rs` |
 //! | is the truth true? | `audit/` |
+//! | what does each part of an explanation do? | `part_effects.rs` |
+//! | do two explanations say the same? | `distance.rs` |
 
 pub mod audit;
+pub mod distance;
 mod effect;
 mod error;
 pub mod exam;
 mod null;
+pub mod part_effects;
 pub mod parts;
 pub mod reconstruction;
 mod registry;

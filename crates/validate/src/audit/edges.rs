@@ -497,7 +497,11 @@ fn of_head(x: &[f32], heads: usize, unit: usize, head: usize) -> Vec<f32> {
 }
 
 /// What a sender writes, `[pos, unit]`, and the length of a unit.
-fn own(runner: &Runner, sender: Sender, input: usize) -> Result<(Vec<f32>, usize), Error> {
+pub(crate) fn own(
+    runner: &Runner,
+    sender: Sender,
+    input: usize,
+) -> Result<(Vec<f32>, usize), Error> {
     let (name, head) = written(sender);
     let site = runner.site(&name)?;
     let heads = site.axis_len(Axis::Head).unwrap_or(1);

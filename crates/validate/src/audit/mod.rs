@@ -24,6 +24,7 @@ mod sites;
 mod wanted;
 
 pub use check::{Check, Control, Counterexample, Outcome};
+pub(crate) use edges::own as written_by;
 pub use edges::{AMPLIFIED, AuditedEdge, Corruption, EdgesAudit};
 pub use features::FeaturesAudit;
 pub use program::ProgramAudit;
