@@ -3,7 +3,7 @@
 
 use crate::Fault;
 use crate::absent;
-use crate::board::{Board, CellResult, Standing};
+use crate::board::{Arm, Board, CellResult, Standing};
 use crate::bred::Bred;
 use crate::figures;
 use crate::foreign;
@@ -104,7 +104,7 @@ pub(crate) fn assemble(
             None => {}
         }
     }
-    let board = Board::from_results(found);
+    let board = Board::from_results(found).crash_tested(&arms(layout, outcomes));
     let mut provenance = vec![
         ("flyroom".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("bits epoch".to_owned(), crate::BITS_EPOCH.to_string()),
@@ -126,6 +126,20 @@ pub(crate) fn assemble(
         provenance,
     };
     Finished { report, bred, failures }
+}
+
+/// The organisms of a run that are traps or their control arms, in order of the plan.
+fn arms(layout: &Layout, outcomes: &[Outcome]) -> Vec<Arm> {
+    let mut out: Vec<Arm> = vec![];
+    for (label, id) in &layout.specimens {
+        let spec = outcomes[id.index()].cell().and_then(|c| c.read_json("specimen.json").ok());
+        let Some(Spec { organism, parameters, .. }) = spec else { continue };
+        let trapped = flyroom_organism::find(&organism).ok().and_then(|o| o.trap(&parameters));
+        if let (Some(trapped), false) = (trapped, out.iter().any(|a| a.label == *label)) {
+            out.push(Arm { label: label.clone(), organism, trapped });
+        }
+    }
+    out
 }
 
 /// The standing of the truths of a run that were audited, by organism and seed. An audit lies beside

@@ -22,6 +22,12 @@ use std::sync::Arc;
 /// The plan of the main job.
 pub const FIRST_LOOK: &str = include_str!("../plans/first-look.toml");
 
+/// Every trap beside its control arm.
+pub const CRASH_TEST: &str = include_str!("../plans/crash-test.toml");
+
+/// The plans that need no file, by name; the first is that of the main job.
+pub const EMBEDDED: [(&str, &str); 2] = [("first-look", FIRST_LOOK), ("crash-test", CRASH_TEST)];
+
 /// Version of trials and scores, raised when any of them changes.
 const SCORES: u32 = 2;
 

@@ -135,7 +135,7 @@ pub enum Command {
     },
     /// Run a plan: breed, decompose, describe, validate, rank; goes on where it was stopped.
     Run {
-        /// The plan in TOML [default: the embedded plan `first-look`].
+        /// The plan in TOML, or `first-look` or `crash-test`, which need no file [default: first-look].
         plan: Option<PathBuf>,
         /// Folder of the run [default: runs/NAME-OF-THE-PLAN].
         #[arg(long)]
@@ -175,7 +175,7 @@ pub enum Command {
     },
     /// Run one cell of a plan, and before it what it needs: for array jobs.
     Cell {
-        /// The plan in TOML [default: the embedded plan `first-look`].
+        /// The plan in TOML, or `first-look` or `crash-test`, which need no file [default: first-look].
         #[arg(long)]
         plan: Option<PathBuf>,
         /// Number of the cell, from 0 (`--list` shows them).

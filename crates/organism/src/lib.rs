@@ -50,4 +50,5 @@ pub use registry::{find, registry};
 pub use specimen::{BITS_EPOCH, Bred, Spec, Specimen};
 pub use subject::Subject;
 pub use task::{Answers, Distance, Task};
+pub use traps::{Aim, Trapped};
 pub use truth::{ExamVariable, Feature, KnownEdge, Truth, stream_depth};

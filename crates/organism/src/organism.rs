@@ -6,6 +6,7 @@
 
 use crate::names::overlaid;
 use crate::train::Nursery;
+use crate::traps::Trapped;
 use crate::{Bred, Error, Task};
 use flyroom_network::Network;
 use flyroom_tensor::Context;
@@ -88,6 +89,12 @@ pub trait Organism: Sync + std::fmt::Debug {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error>;
+
+    /// Against what it was made, if it is a trap.
+    fn trap(&self, parameters: &Parameters) -> Option<Trapped> {
+        let _ = parameters;
+        None
+    }
 
     /// Where the dictionary that was published with a network reads and how it encodes (`relu`,
     /// `topk:K`), if its file does not say: (site, activation).

@@ -11,9 +11,11 @@
 //! | cancelling paths | gradients: two paths cancel to first order and not in fact | `traps/cancelling_paths.rs` |
 //! | spare heads | removing one thing at a time: two others stand in | `traps/spare_heads.rs` |
 //!
-//! All but the last read sequences of up to four letters and answer, at every position, with the
-//! first of them; a head carries it there. `NAME@aligned` keeps the coordinates in which the weights
-//! were written.
+//! All read sequences of up to four letters and answer, at every position, with the first of them; a
+//! head carries it there. `NAME@aligned` keeps the coordinates in which the weights were written.
+//! With `armed = false` a trap is its own control arm: the same network but for what breaks the
+//! method, so a method that fails there too does not fail because of the trap. What a trap is made
+//! for is its [`Aim`].
 //!
 //! ```
 //! use flyroom_organism::{find, train::Nursery};
@@ -34,12 +36,13 @@ mod spare_heads;
 mod tests;
 
 use crate::labelled::Labelled;
-use crate::organism::Parameters;
+use crate::organism::{Parameters, defaults_of, typed};
 use crate::train::Nursery;
 use crate::{Bred, Entry, Error, Gauge, Organism, Source, Standing, Task, Truth};
 use flyroom_explanation::rasp::INDICES;
 use flyroom_network::Network;
 use flyroom_tensor::Context;
+use serde::{Deserialize, Serialize};
 
 /// Longest sequence behind BOS.
 const LENGTH: usize = 4;
@@ -50,13 +53,39 @@ struct Written {
     network: Network,
 }
 
+/// Against what a trap was made. It is a claim: the crash test of a run shows whether it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Aim {
+    /// Name of the trap, without its gauge.
+    pub trap: &'static str,
+    /// Metrics that show it; of several the first for which a method has a score.
+    pub metrics: &'static [&'static str],
+    /// Methods that it was made to break.
+    pub breaks: &'static [&'static str],
+    /// Methods that see what those miss.
+    pub seen_by: &'static [&'static str],
+    /// What goes wrong, in a sentence.
+    pub symptom: &'static str,
+}
+
+/// A trap in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trapped {
+    /// Against what it was made.
+    pub aim: Aim,
+    /// Whether it is armed, or the control arm.
+    pub armed: bool,
+}
+
 /// A network with weights written by hand against a method.
 #[derive(Debug)]
 pub(crate) struct Trap {
     name: &'static str,
     summary: &'static str,
     aligned: bool,
-    write: fn() -> Result<Written, Error>,
+    aim: Aim,
+    /// Writes it, armed or not.
+    write: fn(bool) -> Result<Written, Error>,
     /// What the labels alone do not say.
     corrected: fn(&Labelled, Truth) -> Truth,
 }
@@ -65,11 +94,20 @@ fn as_it_is(_: &Labelled, truth: Truth) -> Truth {
     truth
 }
 
+const EDGES: &[&str] = &["edge-auroc"];
+
 /// [`decoy`] in a random gauge.
 pub(crate) const DECOY: Trap = Trap {
     name: "trap-decoy",
     summary: "A trap: a variable that can be read everywhere and that nothing reads.",
     aligned: false,
+    aim: Aim {
+        trap: "trap-decoy",
+        metrics: EDGES,
+        breaks: &[],
+        seen_by: &["exact-patching"],
+        symptom: "what it reads is there, and the network does not use it",
+    },
     write: decoy::write,
     corrected: as_it_is,
 };
@@ -79,6 +117,13 @@ pub(crate) const SATURATED_GATE: Trap = Trap {
     name: "trap-saturated-gate",
     summary: "A trap: the answer passes a gate in which no gradient is left.",
     aligned: false,
+    aim: Aim {
+        trap: "trap-saturated-gate",
+        metrics: EDGES,
+        breaks: &["eap"],
+        seen_by: &["exact-patching", "pair-patching", "eap-ig"],
+        symptom: "no gradient passes the open gate, so edges in front of it score 0",
+    },
     write: saturated_gate::write,
     corrected: as_it_is,
 };
@@ -88,6 +133,13 @@ pub(crate) const CANCELLING_PATHS: Trap = Trap {
     name: "trap-cancelling-paths",
     summary: "A trap: two paths whose first-order effects cancel, and whose effects do not.",
     aligned: false,
+    aim: Aim {
+        trap: "trap-cancelling-paths",
+        metrics: EDGES,
+        breaks: &["eap"],
+        seen_by: &["exact-patching", "pair-patching", "eap-ig"],
+        symptom: "the gradients of two paths cancel, so what feeds both scores 0",
+    },
     write: cancelling_paths::write,
     corrected: cancelling_paths::corrected,
 };
@@ -97,6 +149,13 @@ pub(crate) const SPARE_HEADS: Trap = Trap {
     name: "trap-spare-heads",
     summary: "A trap: three heads vote, so that removing any one of them changes nothing.",
     aligned: false,
+    aim: Aim {
+        trap: "trap-spare-heads",
+        metrics: EDGES,
+        breaks: &["exact-patching", "eap"],
+        seen_by: &["pair-patching", "eap-ig"],
+        symptom: "two heads stand in for the one that was removed, so all three score 0",
+    },
     write: spare_heads::write,
     corrected: as_it_is,
 };
@@ -116,11 +175,23 @@ pub(crate) const CANCELLING_PATHS_ALIGNED: Trap =
 pub(crate) const SPARE_HEADS_ALIGNED: Trap =
     Trap { name: "trap-spare-heads@aligned", aligned: true, ..SPARE_HEADS };
 
+/// Parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Settings {
+    /// Whether the trap is set; without it the network is its control arm.
+    armed: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { armed: true }
+    }
+}
+
 impl Trap {
-    fn bare(&self, parameters: &Parameters) -> Result<(), Error> {
-        crate::names::overlaid(Parameters::new(), parameters)
-            .map(|_| ())
-            .map_err(|why| Error::Parameters { organism: self.name.into(), why })
+    fn written(&self, parameters: &Parameters) -> Result<Written, Error> {
+        (self.write)(typed::<Settings>(self.name, parameters)?.armed)
     }
 }
 
@@ -128,7 +199,7 @@ impl Organism for Trap {
     fn entry(&self) -> Entry {
         Entry {
             name: self.name,
-            version: 1,
+            version: 2,
             summary: self.summary,
             source: Source::Compiled,
             standing: Standing::Exact,
@@ -137,7 +208,12 @@ impl Organism for Trap {
     }
 
     fn defaults(&self) -> Parameters {
-        Parameters::new()
+        defaults_of::<Settings>()
+    }
+
+    fn trap(&self, parameters: &Parameters) -> Option<Trapped> {
+        let settings: Settings = typed(self.name, parameters).ok()?;
+        Some(Trapped { aim: self.aim, armed: settings.armed })
     }
 
     /// Seeds differ in the gauge alone.
@@ -148,8 +224,7 @@ impl Organism for Trap {
         cx: &Context,
         _: &Nursery,
     ) -> Result<Bred, Error> {
-        self.bare(parameters)?;
-        let Written { labelled, network } = (self.write)()?;
+        let Written { labelled, network } = self.written(parameters)?;
         let mut truth = (self.corrected)(&labelled, labelled.truth(&network, cx)?);
         // Two places of one index would make the letter a mixture, of which a gate says nothing.
         truth.variables.retain(|v| v.name != INDICES);
@@ -159,8 +234,7 @@ impl Organism for Trap {
 
     /// `length` counts the letters behind BOS.
     fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
-        self.bare(parameters)?;
-        (self.write)()?.labelled.task(length.unwrap_or(LENGTH))
+        self.written(parameters)?.labelled.task(length.unwrap_or(LENGTH))
     }
 
     /// Over all inputs of all lengths: `accuracy` and `max_error`, the largest difference between an
@@ -171,7 +245,6 @@ impl Organism for Trap {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error> {
-        self.bare(parameters)?;
-        (self.write)()?.labelled.measure(network, cx)
+        self.written(parameters)?.labelled.measure(network, cx)
     }
 }

@@ -49,6 +49,7 @@
 
 mod csv;
 mod judge;
+pub mod matrix;
 mod result;
 mod row;
 mod terminal;
@@ -59,6 +60,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use matrix::{Arm, CrashTest};
 pub use result::{Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier};
 pub use row::{Row, SeedScore, Status};
 pub use verdict::{Grade, Verdict};
@@ -83,6 +85,9 @@ pub struct Board {
     pub schema: u32,
     /// All rows: by table, organism, primary metrics first, tier, then the best first.
     pub rows: Vec<Row>,
+    /// Which methods the traps of the run break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crash_test: Option<CrashTest>,
     /// What is wrong with the instrument; empty on a board that may be cited.
     pub faults: Vec<String>,
     /// Results that could not enter: the same seed twice, a score that is not finite.
@@ -112,6 +117,13 @@ impl Board {
     /// Groups results into rows, judges and ranks them.
     pub fn from_results(results: Vec<CellResult>) -> Self {
         judge::board(results)
+    }
+
+    /// With the crash test of the traps among its organisms.
+    #[must_use]
+    pub fn crash_tested(mut self, arms: &[Arm]) -> Self {
+        self.crash_test = matrix::crash_test(&self.rows, arms);
+        self
     }
 
     /// The bytes of `board.json`: equal for equal results.

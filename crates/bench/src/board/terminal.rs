@@ -1,6 +1,7 @@
 //! The board as text: three aligned tables of at most 100 columns, then the verdicts.
 
-use super::{Board, Row, Status, Table, Tier, number};
+use super::matrix::short;
+use super::{Board, CrashTest, Row, Status, Table, Tier, number};
 
 /// The widest line.
 const WIDTH: usize = 100;
@@ -29,6 +30,9 @@ pub(super) fn board(board: &Board) -> String {
             text.push_str(&grid(metric, &of_metric));
         }
         text.push('\n');
+    }
+    if let Some(test) = &board.crash_test {
+        text.push_str(&crash_test(test));
     }
     let verdicts = board.verdicts();
     if !verdicts.is_empty() {
@@ -69,6 +73,65 @@ pub(super) fn board(board: &Board) -> String {
             text.push_str(&format!("\n{heading}\n"));
             lines.iter().for_each(|line| text.push_str(&wrap(line)));
         }
+    }
+    text
+}
+
+/// Methods by traps, in as many blocks of columns as the width asks for.
+fn crash_test(test: &CrashTest) -> String {
+    let mut text = String::from(
+        "Which methods do the traps break? (share of the way from null to oracle; * made for it)\n",
+    );
+    if test.methods.is_empty() {
+        return text + "  nothing here: no method of this run has a score on a trap\n\n";
+    }
+    let of_methods = test.methods.iter().map(|m| m.chars().count()).max().unwrap_or(0).max(6);
+    let columns: Vec<(&str, Vec<String>, usize)> = test
+        .traps
+        .iter()
+        .map(|c| {
+            let entry = |m: &String| test.entry(m, &c.trap).map(|e| e.text()).unwrap_or_default();
+            let entries: Vec<String> = test.methods.iter().map(entry).collect();
+            let heading = short(&c.trap);
+            let widest = entries.iter().map(|e| e.chars().count()).max().unwrap_or(0);
+            (heading, entries, widest.max(heading.chars().count()))
+        })
+        .collect();
+    let mut rest = &columns[..];
+    while !rest.is_empty() {
+        let mut width = 2 + of_methods;
+        let fits = |c: &&(&str, Vec<String>, usize)| {
+            width += 2 + c.2;
+            width <= WIDTH
+        };
+        let (block, behind) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        rest = behind;
+        let mut line = |first: &str, cells: &dyn Fn(usize) -> String| {
+            let mut out = format!("  {first:<of_methods$}");
+            for (i, (_, _, width)) in block.iter().enumerate() {
+                out.push_str(&format!("  {:<width$}", cells(i)));
+            }
+            text.push_str(&clip(out.trim_end(), WIDTH));
+            text.push('\n');
+        };
+        line("method", &|i| block[i].0.to_owned());
+        line(&"─".repeat(of_methods), &|i| "─".repeat(block[i].2));
+        for (m, method) in test.methods.iter().enumerate() {
+            line(method, &|i| block[i].1[m].clone());
+        }
+        text.push('\n');
+    }
+    let without = test.traps.iter().filter(|c| c.control.is_none()).map(|c| short(&c.trap));
+    let without: Vec<&str> = without.collect();
+    if !without.is_empty() {
+        text.push_str(&wrap(&format!(
+            "without their control arms (armed = false), so that nothing is said to break: {}",
+            without.join(", ")
+        )));
+    }
+    test.unexpected.iter().for_each(|u| text.push_str(&wrap(&format!("unexpected: {u}"))));
+    if !(without.is_empty() && test.unexpected.is_empty()) {
+        text.push('\n');
     }
     text
 }

@@ -34,6 +34,7 @@
 //! ```
 
 mod figure;
+mod matrix;
 mod svg;
 mod table;
 
@@ -89,6 +90,9 @@ impl ReportData {
         page.push_str(&table::legend(&self.board));
         for table in Table::ALL {
             page.push_str(&table::section(&self.board, table));
+        }
+        if let Some(test) = &self.board.crash_test {
+            page.push_str(&matrix::section(test));
         }
         page.push_str(&self.figure_sections());
         page.push_str(&self.colophon());

@@ -4,25 +4,32 @@ use crate::args::{Args, Progress};
 use crate::{output, progress};
 use anyhow::{Context as _, Result};
 use flyroom_bench::assemble::Finished;
-use flyroom_bench::run::{FIRST_LOOK, catalog, run as carry_out};
+use flyroom_bench::run::{EMBEDDED, catalog, run as carry_out};
 use flyroom_bench::{Board, Plan, ReportData, Store};
 use std::path::{Path, PathBuf};
 
-/// A plan from its file, or the embedded one, and the folder of its run.
+/// A plan from its file, or an embedded one by its name, and the folder of its run.
 pub fn plan(plan: Option<&Path>, out: Option<&Path>) -> Result<(Plan, PathBuf)> {
-    let (text, file) = match plan {
-        Some(path) => {
+    let named = |p: &Path| EMBEDDED.iter().find(|(name, _)| p == Path::new(name) && !p.exists());
+    let (text, file) = match (plan, plan.map_or(EMBEDDED.first(), named)) {
+        (Some(path), None) => {
             let text = std::fs::read_to_string(path).map_err(|e| {
-                let name = path.to_str().unwrap_or("");
-                let hint = match flyroom_organism::nearest(name, ["first-look"]) {
-                    Some(_) => "the plan `first-look` is that of `flyroom run` without a file",
-                    None => "a plan is a file in TOML",
+                let known = EMBEDDED.iter().map(|(name, _)| *name);
+                let near = flyroom_organism::nearest(path.to_str().unwrap_or(""), known);
+                let hint = match near {
+                    Some(near) => {
+                        format!("the plan `{near}` is in the program: `flyroom run {near}`")
+                    }
+                    None => "a plan is a file in TOML".to_owned(),
                 };
                 anyhow::anyhow!("{}: {e}; hint: {hint}", path.display())
             })?;
             (text, path.display().to_string())
         }
-        None => (FIRST_LOOK.to_owned(), "first-look".to_owned()),
+        (_, embedded) => {
+            let (name, text) = embedded.copied().unwrap_or_default();
+            (text.to_owned(), name.to_owned())
+        }
     };
     let plan = Plan::parse(&text, &file, &catalog())?;
     let root = out.map_or_else(|| PathBuf::from("runs").join(&plan.name), Path::to_path_buf);
@@ -129,6 +136,9 @@ pub fn write(root: &Path, report: &ReportData) -> Result<()> {
         |name: &str, text: &str| flyroom_network::write_whole(&root.join(name), text.as_bytes());
     put("board.json", &report.board.to_json()?)?;
     put("board.csv", &report.board.to_csv())?;
+    if let Some(test) = &report.board.crash_test {
+        put("crash-test.csv", &test.to_csv())?;
+    }
     put("report.json", &serde_json::to_string(report)?)?;
     let tables = root.join("tables");
     std::fs::create_dir_all(&tables).with_context(|| tables.display().to_string())?;

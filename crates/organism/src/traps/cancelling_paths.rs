@@ -6,7 +6,8 @@
 //!
 //! With x the letter's coordinate of `first`, the neurons write
 //! rest(x) = 2 relu(x + 1) - 2 - relu(3x - 1) + relu(3x - 2), which is 0 at 0 and 1 at 1, and the
-//! logit is 2x - rest(x).
+//! logit is 2x - rest(x). In the control arm rest(x) = x, by neurons that are never silent, so the slopes
+//! are 2 and -1 everywhere.
 
 use super::Written;
 use super::sheet::{Sheet, first};
@@ -17,12 +18,16 @@ use flyroom_explanation::{Code, Part};
 
 const REST: &str = "rest";
 
-pub(super) fn write() -> Result<Written, Error> {
+pub(super) fn write(armed: bool) -> Result<Written, Error> {
     let mut s = Sheet::new(&["a", "b", "c"], &["first", REST], 2, 9)?;
     s.first(0, "first");
-    let neurons = [(1.0, 1.0, 2.0), (3.0, -1.0, -1.0), (3.0, -2.0, 1.0)];
+    let (neurons, resting) = if armed {
+        ([(1.0, 1.0, 2.0), (3.0, -1.0, -1.0), (3.0, -2.0, 1.0)], -2.0)
+    } else {
+        ([(1.0, 1.0, 0.5), (1.0, 2.0, 0.25), (1.0, 3.0, 0.25)], -1.75)
+    };
     s.neurons(&["first"], REST, &neurons);
-    s.resting(REST, -2.0);
+    s.resting(REST, resting);
     s.answers("first", 2.0);
     s.answers(REST, -1.0);
     s.written("cancelling-paths", Program::new(true).define("first", first()))

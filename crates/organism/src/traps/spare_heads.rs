@@ -11,20 +11,24 @@ use super::sheet::{Sheet, first};
 use crate::Error;
 use flyroom_explanation::rasp::{Binary, Expr, Lambda, Program};
 
-pub(super) fn write() -> Result<Written, Error> {
+pub(super) fn write(armed: bool) -> Result<Written, Error> {
     let mut s = Sheet::new(&["a", "b"], &["one", "two", "three", "vote"], 4, 4)?;
     let votes = ["one", "two", "three"];
     votes.iter().enumerate().for_each(|(head, v)| s.first(head, v));
-    s.neurons(&votes, "vote", &[(1.0, -1.0, 1.0), (1.0, -2.0, -1.0)]);
     s.answers("vote", 1.0);
+    let heads = votes.iter().fold(Program::new(true), |p, v| p.define(*v, first()));
+    if !armed {
+        s.neurons(&votes[..1], "vote", &[(1.0, 1.0, 0.5), (1.0, 2.0, 0.5)]);
+        s.resting("vote", -1.5);
+        let one = Expr::Map { f: Lambda::X, x: "one".into() };
+        return s.written("spare-heads", heads.define("vote", one));
+    }
+    s.neurons(&votes, "vote", &[(1.0, -1.0, 1.0), (1.0, -2.0, -1.0)]);
     let split = Lambda::constant("split");
     let agreed = Lambda::X.with(Binary::Eq, Lambda::Y).choose(Lambda::X, split.clone());
     let vote = Lambda::X.with(Binary::Eq, split).choose(Lambda::Y, Lambda::X);
     let of = |f: Lambda, x: &str, y: &str| Expr::SequenceMap { f, x: x.into(), y: y.into() };
-    let program = Program::new(true)
-        .define("one", first())
-        .define("two", first())
-        .define("three", first())
+    let program = heads
         .define("agreed", of(agreed, "one", "two"))
         .define("vote", of(vote, "agreed", "three"));
     s.written("spare-heads", program)

@@ -13,6 +13,10 @@ fn bred(t: &Trap, seed: u64) -> Bred {
     t.breed(&t.defaults(), seed, &Context::single(), &Nursery::none()).unwrap()
 }
 
+fn unarmed() -> Parameters {
+    serde_json::json!({ "armed": false }).as_object().unwrap().clone()
+}
+
 #[test]
 fn every_trap_is_its_program_in_every_gauge() {
     for (turned, aligned) in ALL {
@@ -20,6 +24,11 @@ fn every_trap_is_its_program_in_every_gauge() {
         let inputs = if turned.name == "trap-spare-heads" { 30 } else { 120 };
         for (t, seed, most) in [(turned, 0, 1e-5), (turned, 1, 1e-5), (aligned, 0, 1e-6)] {
             let m = t.measure(&t.defaults(), &bred(t, seed).network, &Context::single()).unwrap();
+            assert_eq!((&m["inputs"], &m["accuracy"]), (&inputs.into(), &1.0.into()), "{}", t.name);
+            assert!(m["max_error"].as_f64().unwrap() < most, "{}: {m:?}", t.name);
+            let cx = Context::single();
+            let control = t.breed(&unarmed(), seed, &cx, &Nursery::none()).unwrap();
+            let m = t.measure(&unarmed(), &control.network, &cx).unwrap();
             assert_eq!((&m["inputs"], &m["accuracy"]), (&inputs.into(), &1.0.into()), "{}", t.name);
             assert!(m["max_error"].as_f64().unwrap() < most, "{}: {m:?}", t.name);
         }
@@ -50,8 +59,8 @@ fn the_circuit_is_what_the_answer_flows_through() {
 }
 
 #[test]
-fn a_parameter_is_refused_for_there_is_none() {
+fn an_unknown_parameter_is_refused() {
     let set = serde_json::json!({ "letters": 3 }).as_object().unwrap().clone();
     let e = DECOY.task(&set, None).unwrap_err().to_string();
-    assert!(e.contains("trap-decoy") && e.contains("'letters'"), "{e}");
+    assert!(e.contains("trap-decoy") && e.contains("`letters`"), "{e}");
 }

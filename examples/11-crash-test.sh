@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The crash test: traps are networks made to break one kind of method; beside each stands its control
+# arm, the same network but for what breaks the method. The matrix says which method breaks where.
+set -euo pipefail
+root="$(cd "$(dirname "$0")/.." && pwd)"
+flyroom() { "${FLYROOM:-$root/target/release/flyroom}" "$@"; }
+cd "$(mktemp -d)"
+
+flyroom run crash-test --out run --quiet | sed -n '/^Which methods do the traps break/,/^$/p'
+
+# Each entry with the share of every seed, those of the control arm, and the rows behind it.
+cat run/crash-test.csv
+
+# A method under test is a line in the plan: here one gradient, averaged over two points only.
+cp run/plan.toml mine.toml
+cat >> mine.toml << 'PLAN'
+
+[[method]]
+step = "describe"
+name = "eap-ig"
+set = { steps = 2 }
+PLAN
+flyroom run mine.toml --out run --quiet | sed -n '/^Which methods do the traps break/,/^$/p'
