@@ -100,6 +100,9 @@ impl Training<'_> {
         let logits =
             record(&mut g, self.architecture, self.batch, self.pos, flyroom_network::Form::Plain)?;
         let loss = (self.loss)(&mut g, logits)?;
+        // A loss on one position trains no others.
+        let (mut g, loss) = g.narrowed(&[loss])?;
+        let loss = loss[0];
         let names: Vec<String> = init.keys().cloned().collect();
         let parameters = names.iter().map(|n| g.at(n)).collect::<Result<Vec<_>, _>>()?;
         let mut outputs = g.gradient(loss, &parameters)?;

@@ -207,6 +207,17 @@ impl Program {
 
     /// Runs every step. Results stay in place until the next run.
     pub fn run(&mut self, cx: &Context, bindings: &Bindings) -> Result<(), Error> {
+        self.run_watched(cx, bindings, &mut |_, _| {})
+    }
+
+    /// [`Program::run`] that tells of each step when it is done: the operation's name and the shapes
+    /// of its operands. What takes the time, for whoever has a clock.
+    pub fn run_watched(
+        &mut self,
+        cx: &Context,
+        bindings: &Bindings,
+        done: &mut dyn FnMut(&'static str, &[&[usize]]),
+    ) -> Result<(), Error> {
         let mut bound = Vec::with_capacity(self.leaves.len());
         for leaf in &self.leaves {
             let data =
@@ -229,6 +240,8 @@ impl Program {
                 })
                 .collect();
             step.compute.kernel().run(cx, &x, &mut y[..step.len]);
+            let shapes: Vec<&[usize]> = step.x.iter().map(|(_, shape)| shape.as_slice()).collect();
+            done(step.compute.kernel().name(), &shapes);
             self.buffers[step.buffer] = y;
         }
         for (place, _) in &self.outputs {

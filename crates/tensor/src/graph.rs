@@ -63,7 +63,7 @@ impl Graph {
         Self::default()
     }
 
-    fn push(&mut self, node: Node, shape: Vec<usize>) -> Value {
+    pub(crate) fn push(&mut self, node: Node, shape: Vec<usize>) -> Value {
         self.nodes.push(node);
         self.shapes.push(shape);
         Value((self.nodes.len() - 1) as u32)

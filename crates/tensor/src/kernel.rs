@@ -5,7 +5,7 @@
 //! knows its derivatives, written as further nodes of the graph. Kernels that only appear inside
 //! derivatives stop at `Kernel`: second derivatives are out of scope.
 
-use crate::{Context, Error, Graph, Value};
+use crate::{Context, Error, Graph, Narrowed, Part, Value};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -115,6 +115,17 @@ pub trait Op: Kernel {
         wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error>;
 
+    /// The operation that makes `part` of the result, an axis among which no sum runs, from operands of
+    /// these shapes; `None` where it cannot be had from parts of them.
+    fn narrowed(&self, _x: &[&[usize]], _part: Part) -> Option<Narrowed> {
+        None
+    }
+
+    /// The part of its one operand that the result is, if it is no more than that.
+    fn part(&self) -> Option<Part> {
+        None
+    }
+
     /// Adds to the graph the tangent of the result, given tangents of the operands (`None` is
     /// zero): dy = sum_i (dy/dx_i) dx_i.
     fn jvp(&self, g: &mut Graph, at: Applied, dx: &[Option<Value>])
@@ -156,6 +167,14 @@ impl Op for Arc<dyn Op> {
         wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
         (**self).vjp(g, at, dy, wanted)
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        (**self).narrowed(x, part)
+    }
+
+    fn part(&self) -> Option<Part> {
+        (**self).part()
     }
 
     fn jvp(

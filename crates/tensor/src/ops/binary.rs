@@ -2,7 +2,8 @@
 //! axis of length 1 repeats.
 
 use crate::kernel::{Applied, Arg, Arg64, shapes_error};
-use crate::{Context, Error, Graph, Kernel, Op, Value};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value};
+use std::sync::Arc;
 
 /// The four arithmetic operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,12 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
             _ => None,
         })
         .collect()
+}
+
+/// The axis of operand `s` that becomes `axis` of the common shape of `x`; `None` where it repeats.
+pub(super) fn aligned(s: &[usize], x: &[&[usize]], axis: usize) -> Option<usize> {
+    let axes = x.iter().map(|s| s.len()).max().unwrap_or(0);
+    (axis + s.len()).checked_sub(axes).filter(|&i| s[i] != 1)
 }
 
 /// Strides of `s` over the axes of `out`, 0 where it repeats.
@@ -212,6 +219,10 @@ impl Op for Binary {
             out[1] = Some(g.sum_like(d, b)?);
         }
         Ok(out)
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        Some((Arc::new(*self), x.iter().map(|s| aligned(s, x, part.axis)).collect()))
     }
 
     fn jvp(

@@ -8,7 +8,8 @@
 
 use crate::kernel::{Applied, Arg, Arg64, shapes_error};
 use crate::kernels::product::Product;
-use crate::{Context, Error, Graph, Kernel, Op, Value};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value};
+use std::sync::Arc;
 
 /// A product of two operands.
 #[derive(Debug, Clone)]
@@ -199,6 +200,16 @@ impl Op for Einsum {
             }
         }
         Ok(out)
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        let letter = self.result[part.axis];
+        let axis = |letters: &[char]| letters.iter().position(|&l| l == letter);
+        let axes = [axis(&self.left), axis(&self.right)];
+        let shape = |i: usize| axes[i].map_or(x[i].to_vec(), |a| part.of(a).shape(x[i]));
+        let (left, right, result) = (self.left.clone(), self.right.clone(), self.result.clone());
+        let op = Self::from_letters(left, right, result, &shape(0), &shape(1)).ok()?;
+        Some((Arc::new(op), axes.to_vec()))
     }
 
     fn jvp(

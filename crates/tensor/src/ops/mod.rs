@@ -15,6 +15,9 @@ mod softmax;
 mod topk;
 mod unary;
 
+use crate::{Narrowed, Op, Part};
+use std::sync::Arc;
+
 pub use binary::Binary;
 pub use einsum::Einsum;
 pub use gather::Gather;
@@ -26,3 +29,9 @@ pub use shaping::{Concat, Expand, Slice};
 pub use softmax::{CausalMask, LogSoftmax, Softmax};
 pub use topk::TopK;
 pub use unary::Unary;
+
+/// An operation along the last axis on part of its rows.
+fn narrowed_rows(op: impl Op + 'static, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+    let rows = x[0].len().checked_sub(1)?;
+    (part.axis < rows).then(|| (Arc::new(op) as Arc<dyn Op>, vec![Some(part.axis)]))
+}

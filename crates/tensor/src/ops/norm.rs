@@ -2,8 +2,9 @@
 //! mean square. LayerNorm is both (Ba et al. 2016), RMSNorm the second alone (Zhang and Sennrich
 //! 2019); apart, because `hook_scale` lies between them.
 
+use super::narrowed_rows;
 use crate::kernel::{Applied, Arg, Arg64, rows, shapes_error};
-use crate::{Context, Error, Graph, Kernel, Op, Value, kernels::norm};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::norm};
 
 /// x - mean(x)
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,10 @@ impl Op for Center {
     ) -> Result<Vec<Option<Value>>, Error> {
         // A symmetric projection: its own transpose.
         Ok(vec![Some(g.center(dy)?)])
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        narrowed_rows(*self, x, part)
     }
 
     fn jvp(
@@ -102,6 +107,10 @@ impl Op for RootMeanSquare {
         let t = g.div(dy, at.y)?;
         let t = g.scale(t, 1.0 / n as f32)?;
         Ok(vec![Some(g.mul(at.x[0], t)?)])
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        narrowed_rows(*self, x, part)
     }
 
     fn jvp(

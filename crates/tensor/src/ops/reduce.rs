@@ -2,7 +2,8 @@
 
 use super::binary::broadcast;
 use crate::kernel::{Applied, Arg, Arg64, shapes_error};
-use crate::{Context, Error, Graph, Kernel, Op, Value, kernels::reduce};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::reduce};
+use std::sync::Arc;
 
 /// Sum of all elements to a scalar (shape `[]`): rows by lanes, then the rows in one chain.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +130,15 @@ impl Op for SumTo {
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
         Ok(vec![Some(g.repeat_like(dy, at.x[0])?)])
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        // An axis along which nothing is added.
+        let axis = part.axis + x[0].len() - self.target.len();
+        (self.target[part.axis] == x[0][axis]).then(|| {
+            let target = part.shape(&self.target);
+            (Arc::new(Self { target }) as Arc<dyn Op>, vec![Some(axis)])
+        })
     }
 
     fn jvp(

@@ -3,7 +3,8 @@
 
 use super::binary::broadcast;
 use crate::kernel::{Applied, Arg, Arg64, shapes_error};
-use crate::{Context, Error, Graph, Kernel, Op, Tensor, Value};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Tensor, Value};
+use std::sync::Arc;
 
 /// Operands mask, a, b of one shape: a where mask != 0, else b. [`Graph::select`] repeats shorter
 /// operands first.
@@ -49,6 +50,10 @@ impl Op for Select {
         let a = if wanted[1] { Some(g.apply(Select, &[m, dy, zero])?) } else { None };
         let b = if wanted[2] { Some(g.apply(Select, &[m, zero, dy])?) } else { None };
         Ok(vec![None, a, b])
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        Some((Arc::new(*self), vec![Some(part.axis); x.len()]))
     }
 
     fn jvp(

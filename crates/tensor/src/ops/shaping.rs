@@ -1,8 +1,9 @@
 //! Parts of arrays, arrays joined, and arrays repeated along axes.
 
-use super::binary::broadcast;
+use super::binary::{aligned, broadcast};
 use crate::kernel::{Applied, Arg, Arg64, shapes_error};
-use crate::{Context, Error, Graph, Kernel, Op, Value};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value};
+use std::sync::Arc;
 
 /// (product before the axis, its length, product after it).
 fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
@@ -106,6 +107,10 @@ impl Op for Slice {
     ) -> Result<Vec<Option<Value>>, Error> {
         let full = g.shape(at.x[0])[self.axis];
         Ok(vec![Some(g.derived(Pad { slice: *self, full }, &[dy])?)])
+    }
+
+    fn part(&self) -> Option<Part> {
+        Some(Part { axis: self.axis, start: self.start, len: self.len })
     }
 
     fn jvp(
@@ -270,6 +275,11 @@ impl Op for Expand {
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
         Ok(vec![Some(g.sum_like(dy, at.x[0])?)])
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        let axis = aligned(x[0], &[x[0], &self.shape], part.axis);
+        Some((Arc::new(Self { shape: part.shape(&self.shape) }), vec![axis]))
     }
 
     fn jvp(

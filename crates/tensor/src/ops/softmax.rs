@@ -1,8 +1,9 @@
 //! Softmax along the last axis, its logarithm, and the causal mask before it.
 
-use super::loss::log_sum_exp;
+use super::{loss::log_sum_exp, narrowed_rows};
 use crate::kernel::{Applied, Arg, Arg64, rows, shapes_error};
-use crate::{Context, Error, Graph, Kernel, Op, Value, kernels::softmax, math};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::softmax, math};
+use std::sync::Arc;
 
 /// exp(x - max) / sum; a row of -inf gives zeros.
 #[derive(Debug, Clone, Copy)]
@@ -12,9 +13,12 @@ pub struct Softmax;
 #[derive(Debug, Clone, Copy)]
 pub struct LogSoftmax;
 
-/// Scores `[.., query, key]`: -inf where key > query.
+/// Scores `[.., query, key]`: -inf where key > first + query.
 #[derive(Debug, Clone, Copy)]
-pub struct CausalMask;
+pub struct CausalMask {
+    /// The place among the keys of the first query.
+    pub first: usize,
+}
 
 impl Kernel for Softmax {
     fn name(&self) -> &'static str {
@@ -82,6 +86,10 @@ impl Op for Softmax {
         Ok(vec![Some(g.derived(SoftmaxSlope, &[at.y, dy])?)])
     }
 
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        narrowed_rows(*self, x, part)
+    }
+
     fn jvp(
         &self,
         g: &mut Graph,
@@ -132,6 +140,10 @@ impl Op for LogSoftmax {
         Ok(vec![Some(g.sub(dy, t)?)])
     }
 
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        narrowed_rows(*self, x, part)
+    }
+
     fn jvp(
         &self,
         g: &mut Graph,
@@ -155,19 +167,21 @@ fn row_sums(g: &mut Graph, x: Value) -> Result<Value, Error> {
 }
 
 impl CausalMask {
-    fn fill<T: Copy>(x: &[T], shape: &[usize], masked: T, y: &mut [T]) {
+    fn fill<T: Copy>(&self, x: &[T], shape: &[usize], masked: T, y: &mut [T]) {
         let (queries, keys) = (shape[shape.len() - 2], shape[shape.len() - 1]);
         y.copy_from_slice(x);
         for (r, row) in y.chunks_mut(keys.max(1)).enumerate() {
-            let visible = (r % queries + 1).min(keys);
+            let visible = (self.first + r % queries + 1).min(keys);
             row[visible..].fill(masked);
         }
     }
 
-    fn check(x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+    fn check(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         match x[0] {
-            [.., q, k] if q == k => Ok(x[0].to_vec()),
-            _ => Err(shapes_error("causal_mask", x, "[.., query, key] of equal length")),
+            [.., q, k] if self.first.checked_add(*q).is_some_and(|end| end <= *k) => {
+                Ok(x[0].to_vec())
+            }
+            _ => Err(shapes_error("causal_mask", x, "[.., query, key], a key for each query")),
         }
     }
 }
@@ -178,21 +192,21 @@ impl Kernel for CausalMask {
     }
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
-        Self::check(x)
+        self.check(x)
     }
 
     fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {
-        Self::fill(x[0].real(), x[0].shape, f32::NEG_INFINITY, y);
+        self.fill(x[0].real(), x[0].shape, f32::NEG_INFINITY, y);
     }
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
-        Self::fill(x[0].real, x[0].shape, f64::NEG_INFINITY, y);
+        self.fill(x[0].real, x[0].shape, f64::NEG_INFINITY, y);
     }
 }
 
 /// Zero where the mask hides.
 #[derive(Debug, Clone, Copy)]
-struct CausalZero;
+struct CausalZero(CausalMask);
 
 impl Kernel for CausalZero {
     fn name(&self) -> &'static str {
@@ -200,15 +214,15 @@ impl Kernel for CausalZero {
     }
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
-        CausalMask::check(x)
+        self.0.check(x)
     }
 
     fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {
-        CausalMask::fill(x[0].real(), x[0].shape, 0.0, y);
+        self.0.fill(x[0].real(), x[0].shape, 0.0, y);
     }
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
-        CausalMask::fill(x[0].real, x[0].shape, 0.0, y);
+        self.0.fill(x[0].real, x[0].shape, 0.0, y);
     }
 }
 
@@ -220,7 +234,15 @@ impl Op for CausalMask {
         dy: Value,
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
-        Ok(vec![Some(g.derived(CausalZero, &[dy])?)])
+        Ok(vec![Some(g.derived(CausalZero(*self), &[dy])?)])
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        // Queries of a part see the keys that they saw; a part of the keys is another mask.
+        let axes = x[0].len();
+        let first = self.first + if part.axis + 2 == axes { part.start } else { 0 };
+        (part.axis + 1 < axes)
+            .then(|| (Arc::new(Self { first }) as Arc<dyn Op>, vec![Some(part.axis)]))
     }
 
     fn jvp(
@@ -229,7 +251,7 @@ impl Op for CausalMask {
         _at: Applied,
         dx: &[Option<Value>],
     ) -> Result<Option<Value>, Error> {
-        dx[0].map(|d| g.derived(CausalZero, &[d])).transpose()
+        dx[0].map(|d| g.derived(CausalZero(*self), &[d])).transpose()
     }
 }
 
@@ -244,8 +266,14 @@ impl Graph {
         self.apply(LogSoftmax, &[x])
     }
 
-    /// Hides keys behind the query in scores `[.., query, key]`.
+    /// Hides keys behind the query in scores `[.., query, key]` of equal length.
     pub fn causal_mask(&mut self, x: Value) -> Result<Value, Error> {
-        self.apply(CausalMask, &[x])
+        if let [.., queries, keys] = *self.shape(x)
+            && queries != keys
+        {
+            let why = "[.., query, key] of equal length";
+            return Err(shapes_error("causal_mask", &[self.shape(x)], why));
+        }
+        self.apply(CausalMask { first: 0 }, &[x])
     }
 }

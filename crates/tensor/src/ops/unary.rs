@@ -1,7 +1,8 @@
 //! Elementwise functions of one array.
 
 use crate::kernel::{Applied, Arg, Arg64};
-use crate::{Context, Error, Graph, Kernel, Op, Value, kernels::elementwise, math};
+use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::elementwise, math};
+use std::sync::Arc;
 
 /// Elementwise functions. Activations carry their field names.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -191,6 +192,10 @@ impl Op for Unary {
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
         Ok(vec![Some(self.times_slope(g, at, dy)?)])
+    }
+
+    fn narrowed(&self, _x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        Some((Arc::new(*self), vec![Some(part.axis)]))
     }
 
     fn jvp(

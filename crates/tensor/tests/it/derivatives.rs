@@ -99,8 +99,9 @@ fn softmax_and_mask_agree_with_finite_differences() {
         passes(Softmax, &[real(shape, 1)]);
         passes(LogSoftmax, &[real(shape, 1)]);
     }
-    passes(CausalMask, &[real(&[3, 3], 1)]);
-    passes(CausalMask, &[real(&[2, 2, 4, 4], 1)]);
+    passes(CausalMask { first: 0 }, &[real(&[3, 3], 1)]);
+    passes(CausalMask { first: 0 }, &[real(&[2, 2, 4, 4], 1)]);
+    passes(CausalMask { first: 2 }, &[real(&[2, 1, 3], 1)]);
 }
 
 #[test]

@@ -159,6 +159,37 @@ proptest! {
     }
 
     #[test]
+    fn parts_that_nobody_reads_are_left_out_and_no_bit_changes(
+        recipe in recipes(24),
+        axis in 0usize..2,
+        start in 0usize..3,
+    ) {
+        let (mut g, all) = record(&recipe, 4, 8);
+        let data = Data::new(4, 8);
+        let cx = Context::single();
+        let part = g.slice(all[all.len() - 1], axis, start, 1).unwrap();
+        let square = g.mul(part, part).unwrap();
+        let s = g.sum(square).unwrap();
+        let (mut narrow, outputs) = g.narrowed(&[s, part]).unwrap();
+        let leaves = ["w", "table", "x"];
+        let gradients = |g: &mut Graph, s: Value, part: Value| {
+            let wrt: Vec<Value> =
+                g.leaves().filter(|(n, _)| leaves.contains(n)).map(|(_, v)| v).collect();
+            let mut outputs = g.gradient(s, &wrt).unwrap();
+            outputs.extend([s, part]);
+            let mut program = Program::compile(g, &outputs).unwrap();
+            program.run(&cx, &data.bindings()).unwrap();
+            // A sum of nothing but skipped zeros may differ in their sign.
+            let all = (0..outputs.len()).flat_map(|i| program.output(i).to_vec());
+            (all.map(|x| (x + 0.0).to_bits()).collect::<Vec<_>>(), program.buffer_bytes())
+        };
+        let (wanted, before) = gradients(&mut g, s, part);
+        let (got, after) = gradients(&mut narrow, outputs[0], outputs[1]);
+        prop_assert_eq!(got, wanted);
+        prop_assert!(after <= 2 * before);
+    }
+
+    #[test]
     fn joined_graphs_run_each_as_if_alone(one in recipes(24), two in recipes(24)) {
         let (mut a, all_a) = record(&one, 3, 8);
         let (b, all_b) = record(&two, 3, 8);
@@ -213,6 +244,25 @@ fn what_no_output_reads_needs_no_data_and_costs_no_step() {
     assert_eq!(program.output(0), [2.0, 4.0]);
     let wide = flyroom_tensor::Bindings64::default().with("x", &[1.0, 2.0]);
     assert_eq!(flyroom_tensor::evaluate_f64(&g, &wide, &[y]).unwrap(), [[2.0, 4.0]]);
+}
+
+#[test]
+fn a_chain_of_which_one_row_is_read_computes_one_row() {
+    let mut g = Graph::new();
+    let x = g.input("x", &[100, 10]);
+    let w = g.parameter("w", &[10, 30]);
+    let y = g.einsum("bi,io->bo", x, w).unwrap();
+    let y = g.site("hook", y);
+    let y = g.relu(y).unwrap();
+    let last = g.slice(y, 0, 99, 1).unwrap();
+    let (narrow, outputs) = g.narrowed(&[last]).unwrap();
+    assert_eq!(narrow.shape(outputs[0]), [1, 30]);
+    // The row of x, its product, its relu.
+    let bytes = |g: &Graph, v| Program::compile(g, &[v]).unwrap().buffer_bytes();
+    assert_eq!(bytes(&narrow, outputs[0]), 4 * (10 + 30 + 30));
+    assert_eq!(bytes(&g, last), 4 * (100 * 30 * 2));
+    // A name would stand for all rows.
+    assert!(narrow.at("hook").is_err() && narrow.at("w").is_ok());
 }
 
 #[test]
