@@ -1,0 +1,364 @@
+//! The workloads of benchmarks/workloads.py, on flyroom's side.
+//!
+//!     cargo run --release -p flyroom-describe --example workloads -- prepare FOLDER
+//!     cargo run --release -p flyroom-describe --example workloads -- W1 FOLDER [THREADS] [STEPS]
+//!
+//! `prepare` writes the weights to start from and the data of every step, so that both sides compute
+//! the same. A workload prints one line of JSON: the seconds of each unit (a training step, a sweep), the
+//! losses at the first and the last step, and the peak of the resident memory in KiB.
+
+// It prints timings and nothing else.
+#![allow(clippy::disallowed_methods)]
+
+use flyroom_describe::{Describe, Scores, metric::CircuitMetric};
+use flyroom_network::{
+    Architecture, Form, Network, Norm, RawTensor, TransformerConfig, Weights, read_safetensors,
+    record, write_safetensors,
+};
+use flyroom_organism::train::{Batch, Nursery, Training};
+use flyroom_organism::{Specimen, Subject, with_defaults};
+use flyroom_tensor::kernels::adamw::AdamW;
+use flyroom_tensor::{Bindings, Context, Graph, Kernels, Program, Stream, Tensor, Value};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Seeds of W5.
+const SEEDS: u64 = 16;
+/// Batches that are drawn; step t takes number t modulo this.
+const BATCHES: usize = 16;
+
+/// A transformer that is trained on given batches.
+struct Workload {
+    architecture: TransformerConfig,
+    batch: usize,
+    pos: usize,
+    /// The loss reads the last position alone, or every one.
+    last: bool,
+    adamw: AdamW,
+}
+
+fn w1() -> Workload {
+    let mut architecture = TransformerConfig::plain(1, 128, 4, 114, 3);
+    architecture.d_mlp = 512;
+    architecture.d_vocab_out = 113;
+    architecture.causal = true;
+    let adamw = AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.98, weight_decay: 1.0, ..AdamW::default() };
+    Workload { architecture, batch: 3830, pos: 3, last: true, adamw }
+}
+
+fn w2() -> Workload {
+    let mut architecture = TransformerConfig::plain(2, 64, 4, 64, 32);
+    architecture.d_mlp = 256;
+    architecture.norm = Norm::LayerNorm;
+    Workload { architecture, batch: 64, pos: 32, last: false, adamw: AdamW::default() }
+}
+
+impl Workload {
+    fn init(&self, seed: u64) -> Outcome<Weights> {
+        let scale = 1.0 / (self.architecture.d_model as f32).sqrt();
+        let named = Network::parameters(&Architecture::Transformer(self.architecture.clone()))?;
+        Ok(named
+            .into_iter()
+            .map(|(name, shape)| {
+                let mut t = Tensor::zeros(&shape);
+                let last = name.rsplit('.').next().unwrap_or_default();
+                if last == "w" {
+                    t.data_mut().fill(1.0);
+                } else if !last.starts_with('b') {
+                    let stream = Stream::new(seed, &format!("init/{name}"));
+                    stream.block(0).fill_normal(t.data_mut(), scale);
+                }
+                (name, t)
+            })
+            .collect())
+    }
+
+    /// Tokens `[batch, pos]` and targets, `[batch]` or `[batch, pos]`.
+    fn data(&self, t: usize) -> (Vec<u32>, Vec<u32>) {
+        let (vocabulary, out) = (self.architecture.d_vocab, self.architecture.d_vocab_out);
+        if self.last {
+            // The pairs of addition modulo p, as many as the batch holds.
+            let p = out;
+            let pairs = Stream::new(0, "workload/pairs").block(0).permutation(p * p);
+            let pairs = &pairs[..self.batch];
+            let rows = pairs.iter().flat_map(|&i| [i / p, i % p, p].map(|x| x as u32));
+            return (rows.collect(), pairs.iter().map(|&i| ((i / p + i % p) % p) as u32).collect());
+        }
+        let mut draw = Stream::new(0, "workload/tokens").block((t % BATCHES) as u64);
+        let n = self.batch * self.pos;
+        let tokens: Vec<u32> = (0..n).map(|_| draw.below(vocabulary as u64) as u32).collect();
+        // The token before, which a position can read.
+        let targets =
+            (0..n).map(|i| if i % self.pos == 0 { tokens[i] } else { tokens[i - 1] }).collect();
+        (tokens, targets)
+    }
+
+    fn loss(&self, g: &mut Graph, logits: Value) -> Result<Value, flyroom_tensor::Error> {
+        let (batch, pos) = (self.batch, self.pos);
+        let (logits, targets) = if self.last {
+            let width = self.architecture.d_vocab_out;
+            let last = g.slice(logits, 1, pos - 1, 1)?;
+            (g.reshape(last, &[batch, width])?, g.index_input("targets", &[batch]))
+        } else {
+            (logits, g.index_input("targets", &[batch, pos]))
+        };
+        let losses = g.cross_entropy(logits, targets)?;
+        g.mean(losses)
+    }
+
+    /// Trains and returns (seconds of each step, losses, weights).
+    fn run(
+        &self,
+        init: Weights,
+        steps: usize,
+        cx: &Context,
+    ) -> Outcome<(Vec<f64>, Vec<f64>, Weights)> {
+        let batches: Vec<_> = (1..=BATCHES.min(steps)).map(|t| self.data(t)).collect();
+        let data = |t: usize| {
+            let (tokens, targets) = &batches[(t - 1) % BATCHES];
+            let index = vec![("tokens", tokens.clone()), ("targets", targets.clone())];
+            Batch { index, real: vec![] }
+        };
+        let times = std::sync::Mutex::new(vec![Instant::now()]);
+        let tick = |_, _| times.lock().map(|mut t| t.push(Instant::now())).is_ok();
+        let training = Training {
+            organism: "workload",
+            seed: 0,
+            architecture: &Architecture::Transformer(self.architecture.clone()),
+            batch: self.batch,
+            pos: self.pos,
+            steps,
+            optimizer: &|_| self.adamw,
+            data: &data,
+            loss: &|g, logits| self.loss(g, logits),
+            probe_every: steps,
+            probe: &|_| Ok(BTreeMap::new()),
+        };
+        let nursery = Nursery { checkpoints: None, every: usize::MAX, progress: &tick };
+        let (network, curve) = training.run(init, cx, &nursery)?;
+        let losses = curve.iter().map(|p| p.values["loss"]).collect();
+        let times = times.into_inner()?;
+        let seconds = times.windows(2).map(|w| (w[1] - w[0]).as_secs_f64()).collect();
+        Ok((seconds, losses, network.weights().clone()))
+    }
+}
+
+/// Prints what the operations of a step of a workload take, the dearest first.
+fn profile(workload: &Workload, init: &Weights, steps: usize, cx: &Context) -> Outcome<()> {
+    let mut g = Graph::new();
+    let architecture = Architecture::Transformer(workload.architecture.clone());
+    let logits = record(&mut g, &architecture, workload.batch, workload.pos, Form::Plain)?;
+    let loss = workload.loss(&mut g, logits)?;
+    let parameters = init.keys().map(|n| g.at(n)).collect::<Result<Vec<_>, _>>()?;
+    let mut outputs = g.gradient(loss, &parameters)?;
+    outputs.push(loss);
+    let mut program = Program::compile(&g, &outputs)?;
+    let (tokens, targets) = workload.data(1);
+    let bindings = Bindings::new()
+        .with_all(init)
+        .with_index("tokens", &tokens)
+        .with_index("targets", &targets);
+    let mut costs: BTreeMap<String, (usize, f64)> = BTreeMap::new();
+    for t in 0..=steps {
+        let mut start = Instant::now();
+        program.run_watched(cx, &bindings, &mut |name, shapes| {
+            let now = Instant::now();
+            if t > 0 {
+                let cost = costs.entry(format!("{name} {shapes:?}")).or_default();
+                *cost = (cost.0 + 1, cost.1 + (now - start).as_secs_f64());
+            }
+            start = Instant::now();
+        })?;
+    }
+    let mut costs: Vec<_> = costs.into_iter().collect();
+    costs.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    let total: f64 = costs.iter().map(|c| c.1.1).sum::<f64>() / steps as f64;
+    println!(
+        "{:8.3} ms in all, {} steps, {} KiB",
+        1e3 * total,
+        program.steps(),
+        program.buffer_bytes() / 1024
+    );
+    for (what, (count, seconds)) in costs {
+        println!("{:8.3} ms in {:2}: {what}", 1e3 * seconds / steps as f64, count / steps);
+    }
+    Ok(())
+}
+
+/// The dictionary of W3: samples, units, latents, active ones.
+const W3: (usize, usize, usize, usize) = (2048, 512, 16384, 32);
+
+/// Activations `[sample, unit]`: sparse sums of 4,096 directions, so that there is something to find.
+fn activations() -> Vec<f32> {
+    let (samples, d, ..) = W3;
+    let mut draw = Stream::new(0, "workload/activations").block(0);
+    let mut directions = vec![0.0f32; 4096 * d];
+    draw.fill_normal(&mut directions, 1.0 / (d as f32).sqrt());
+    let mut x = vec![0.0f32; samples * d];
+    for row in x.chunks_exact_mut(d) {
+        for _ in 0..16 {
+            let (i, size) = (draw.below(4096) as usize, draw.uniform());
+            row.iter_mut().zip(&directions[i * d..]).for_each(|(x, v)| *x += size * v);
+        }
+    }
+    x
+}
+
+fn index(name: &str, x: &[u32], tensors: &mut BTreeMap<String, RawTensor>) -> Outcome<()> {
+    // Indices below 2^24 are exact in f32.
+    let t = Tensor::new(&[x.len()], x.iter().map(|&x| x as f32).collect())?;
+    tensors.insert(name.into(), RawTensor::from_tensor(&t));
+    Ok(())
+}
+
+fn prepare(folder: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(folder)?;
+    for (name, workload, seeds) in [("W1", w1(), 1), ("W2", w2(), SEEDS)] {
+        for seed in 0..seeds {
+            let init = workload.init(seed)?;
+            let raw = init.iter().map(|(n, t)| (n.clone(), RawTensor::from_tensor(t))).collect();
+            write_safetensors(
+                &folder.join(format!("{name}-{seed}.safetensors")),
+                &raw,
+                &BTreeMap::new(),
+            )?;
+        }
+        let mut data = BTreeMap::new();
+        for t in 1..=BATCHES {
+            let (tokens, targets) = workload.data(t);
+            index(&format!("tokens{t}"), &tokens, &mut data)?;
+            index(&format!("targets{t}"), &targets, &mut data)?;
+        }
+        write_safetensors(
+            &folder.join(format!("{name}-data.safetensors")),
+            &data,
+            &BTreeMap::new(),
+        )?;
+    }
+    sweep(folder, true, &Context::single())?;
+    let (samples, d, ..) = W3;
+    let x = Tensor::new(&[samples, d], activations())?;
+    let raw = BTreeMap::from([("x".to_string(), RawTensor::from_tensor(&x))]);
+    Ok(write_safetensors(&folder.join("W3-data.safetensors"), &raw, &BTreeMap::new())?)
+}
+
+/// W4: the induction organism as it is born, on prompts of its task.
+fn sweep(folder: &Path, write: bool, cx: &Context) -> Outcome<serde_json::Value> {
+    const PROMPTS: usize = 256;
+    let organism = flyroom_organism::find("induction")?;
+    let set = json!({ "steps": 1 });
+    let parameters = with_defaults(organism, set.as_object().ok_or("an object")?)?;
+    let bred = organism.breed(&parameters, 0, cx, &Nursery::none())?;
+    let task = organism.task(&parameters, None)?;
+    let (specimen, _) = Specimen::new(organism, &parameters, 0, bred, serde_json::Map::new());
+    let subject = Subject::new(&specimen, &task, cx)?;
+    if write {
+        let metric = CircuitMetric::new(&subject, PROMPTS, "W4")?;
+        let mut tensors: BTreeMap<String, RawTensor> = specimen
+            .network
+            .weights()
+            .iter()
+            .map(|(n, t)| (n.clone(), RawTensor::from_tensor(t)))
+            .collect();
+        let tokens = |i: usize| task.inputs.token_row(i);
+        for (name, inputs) in [("clean", 0), ("corrupted", 1)] {
+            let all: Vec<u32> = metric
+                .pairs
+                .iter()
+                .flat_map(|&(i, j)| tokens(if inputs == 0 { i } else { j }).to_vec())
+                .collect();
+            index(name, &all, &mut tensors)?;
+        }
+        let shape = [metric.pairs.len(), task.pos(), task.d_out];
+        let direction = Tensor::new(&shape, metric.direction.clone())?;
+        tensors.insert("direction".into(), RawTensor::from_tensor(&direction));
+        write_safetensors(&folder.join("W4.safetensors"), &tensors, &BTreeMap::new())?;
+        return Ok(json!({}));
+    }
+    let set = json!({ "pairs": PROMPTS });
+    let start = Instant::now();
+    let set = set.as_object().ok_or("an object")?;
+    let described = Scores::Exact.describe(&subject, None, set, 0)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let scores: BTreeMap<String, f64> =
+        described.edges.iter().map(|e| (e.edge.to_string(), e.score)).collect();
+    Ok(json!({ "seconds": [seconds], "scores": scores }))
+}
+
+/// W5: several seeds of W2, each by one thread.
+fn seeds(folder: &Path, threads: usize, steps: usize) -> Outcome<serde_json::Value> {
+    let workload = w2();
+    let inits = (0..SEEDS)
+        .map(|i| weights(&folder.join(format!("W2-{i}.safetensors"))))
+        .collect::<Outcome<Vec<_>>>()?;
+    let next = AtomicUsize::new(0);
+    let start = Instant::now();
+    let losses = std::thread::scope(|scope| {
+        let work = || {
+            let mut last = vec![];
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(init) = inits.get(i) else { return Ok(last) };
+                let cx = Context::new(Kernels::detect(), 1);
+                let (_, losses, _) =
+                    workload.run(init.clone(), steps, &cx).map_err(|e| e.to_string())?;
+                last.push((i, losses[losses.len() - 1]));
+            }
+        };
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let ended = started.into_iter().map(|t| t.join().unwrap_or(Err("it panicked".into())));
+        ended.collect::<Result<Vec<_>, String>>()
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let mut losses = losses.concat();
+    losses.sort_by_key(|l| l.0);
+    let losses: Vec<f64> = losses.into_iter().map(|l| l.1).collect();
+    Ok(json!({ "seconds": [seconds / steps as f64], "losses": losses }))
+}
+
+fn peak_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn weights(path: &Path) -> Outcome<Weights> {
+    let (tensors, _) = read_safetensors(path)?;
+    tensors.iter().map(|(n, t)| Ok((n.clone(), t.to_tensor().ok_or("not f32")?))).collect()
+}
+
+fn main() -> Outcome<()> {
+    let mut args = std::env::args().skip(1);
+    let what = args.next().ok_or("W1, W2, W3, W4, W5 or prepare")?;
+    let folder = args.next().ok_or("FOLDER is missing")?;
+    let folder = Path::new(&folder);
+    let threads = args.next().map_or(Ok(2), |x| x.parse())?;
+    let steps = args.next().map_or(Ok(10), |x| x.parse())?;
+    let cx = Context::new(Kernels::detect(), threads);
+    let read = |name: &str| weights(&folder.join(format!("{name}.safetensors")));
+    let said = match what.as_str() {
+        "prepare" => return prepare(folder),
+        "profile-W1" => return profile(&w1(), &read("W1-0")?, steps, &cx),
+        "profile-W2" => return profile(&w2(), &read("W2-0")?, steps, &cx),
+        "W1" | "W2" => {
+            let workload = if what == "W1" { w1() } else { w2() };
+            let (seconds, losses, last) = workload.run(read(&format!("{what}-0"))?, steps, &cx)?;
+            let raw = last.iter().map(|(n, t)| (n.clone(), RawTensor::from_tensor(t))).collect();
+            let path = folder.join(format!("{what}-flyroom.safetensors"));
+            write_safetensors(&path, &raw, &BTreeMap::new())?;
+            json!({ "seconds": seconds, "losses": losses })
+        }
+        "W4" => sweep(folder, false, &cx)?,
+        "W5" => seeds(folder, threads, steps)?,
+        other => return Err(format!("no workload {other}").into()),
+    };
+    let mut said = said;
+    said["peak_kib"] = json!(peak_kib());
+    println!("{said}");
+    Ok(())
+}
