@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::board::{Absent, CellResult, Source, Standing, Table, Tier};
 use crate::key::{CellSpec, Key};
 use crate::plan::Plan;
+use crate::twins::{BEHAVIOUR_TWINS, TWIN_AUROC};
 use crate::work::{source_of, standing_of};
 
 /// The results that a cell would have held.
@@ -23,7 +24,8 @@ pub(crate) fn results(
     let Some((table, metrics)) = kind(&spec.kind) else { return vec![] };
     let text = |name: &str| spec.parameters.get(name).and_then(|v| v.as_str()).unwrap_or("");
     let organism = text("organism");
-    let seed = spec.inputs.first().and_then(|key| seeds.get(key)).copied().unwrap_or(0);
+    let of_specimen = || spec.inputs.first().and_then(|key| seeds.get(key)).copied();
+    let seed = spec.seed.or_else(of_specimen).unwrap_or(0);
     // A trial has the rows of all its methods, and those of the truth and the controls.
     let methods: Vec<&str> = match spec.parameters.get("methods").and_then(|v| v.as_array()) {
         Some(all) => all.iter().filter_map(|v| v.as_str()).collect(),
@@ -65,12 +67,16 @@ fn kind(kind: &str) -> Option<(Table, &'static [&'static str])> {
         "parts" => (Table::Parts, &["mcc", "f1", "variance-explained"]),
         "wiring" => (Table::Wiring, &["faithfulness", "edge-auroc"]),
         "trial" => (Table::Effects, &["effect-skill"]),
+        "twins" => (Table::Twins, &[TWIN_AUROC]),
         _ => return None,
     })
 }
 
 /// What the registry says of the truth of an organism of the plan.
 fn truth_of(plan: &Plan, label: &str) -> (Source, Standing) {
+    if label == BEHAVIOUR_TWINS {
+        return (Source::Compiled, Standing::Exact);
+    }
     let entry = plan.organisms.iter().find(|o| o.label == label);
     match entry.and_then(|o| flyroom_organism::find(o.registered()).ok()).map(|o| o.entry()) {
         Some(entry) => (source_of(entry.source), standing_of(entry.standing)),

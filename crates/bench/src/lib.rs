@@ -31,6 +31,7 @@ pub mod schedule;
 pub mod statistics;
 pub mod store;
 pub mod trace;
+mod twins;
 pub mod work;
 
 pub use board::{Board, CellResult, Row, Verdict};

@@ -7,8 +7,10 @@ use crate::key::{CellSpec, Key};
 use crate::plan::{Catalog, EntryInfo, OrganismEntry, PROGRAM, Plan};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
 use crate::store::{Keep, Store};
+use crate::twins::{self, Said};
 use crate::work::{Bench, Labels};
 use flyroom_explanation::rasp::Script;
+use flyroom_organism::twins::Mechanism;
 use flyroom_organism::{Parameters, Spec, Specimen, Truth};
 use flyroom_tensor::Context;
 use flyroom_validate::METRICS;
@@ -97,6 +99,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
     let mut made = vec![];
     // Specimens first: what trains longest starts first and the rest fills the gaps.
     let mut bred: Vec<(&OrganismEntry, u64, CellId)> = vec![];
+    let mut mechanisms: Vec<(Mechanism, CellId)> = vec![];
     for entry in &plan.organisms {
         if let Some(path) = &entry.specimen {
             let from = foreign::beside(&plan.folder, path, &entry.name);
@@ -109,6 +112,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                 .seed(s.seed);
             let label = format!("import {}", entry.label);
             let id = schedule.add(label, spec, &[], move |_, folder| bench.imported(&from, folder));
+            mechanisms.push((Mechanism::of(&s.organism, &s.parameters), id));
             bred.push((entry, s.seed, id));
             continue;
         }
@@ -119,6 +123,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             set.insert(PROGRAM.into(), text.into());
         }
         let parameters = filled(&catalog.organisms, "organism", name, &set);
+        let mechanism = Mechanism::of(name, &parameters.clone().into_iter().collect());
         for seed in 0..entry.seeds {
             let spec = CellSpec::new("specimen", name, organism.entry().version)
                 .parameters(parameters.clone())
@@ -130,9 +135,11 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                 bench.specimen(organism, &parameters, seed, &key, folder)
             });
             schedule.set_cost(id, milliseconds(organism.entry().cost));
+            mechanisms.push((mechanism.clone(), id));
             bred.push((entry, seed, id));
         }
     }
+    let mut tried: Vec<twins::Tried> = vec![];
     let mut programs: Vec<Option<Arc<Foreign>>> = vec![];
     for m in &plan.methods {
         programs.push(Foreign::resolve(m, &plan.folder)?.map(Arc::new));
@@ -169,6 +176,8 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                             bench.decomposition(d, &site, &parameters, method_seed, &c[0], f)
                         })
                     };
+                    let foreign = program.is_some();
+                    tried.push((labels.method.clone(), Said::Dictionary, specimen, id, foreign));
                     made.push(Made {
                         labels: labels.clone(),
                         seed,
@@ -199,6 +208,8 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                             bench.explanation(d, &parameters, method_seed, &c[0], f)
                         })
                     };
+                    let foreign = program.is_some();
+                    tried.push((method.clone(), Said::Explanation, specimen, id, foreign));
                     described.push((method, id));
                     let mut wiring = None;
                     if plan.wants_metric("faithfulness") || plan.wants_metric("edge-auroc") {
@@ -233,6 +244,19 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
             ));
         }
     }
+    if plan.wants_metric(twins::TWIN_AUROC) {
+        for (about, specimens, made, foreign) in twins::cells(&mechanisms, &tried) {
+            let spec = CellSpec::new("twins", "twins", SCORES)
+                .with("organism", twins::BEHAVIOUR_TWINS)
+                .with("method", about.method.clone())
+                .with("other", about.other.clone())
+                .seed(about.number);
+            let label = format!("twins {} by {}", about.names.join(" and "), about.method);
+            let needs = [specimens, made].concat();
+            let spec = marked(spec, foreign);
+            results.push(schedule.add(label, spec, &needs, move |c, f| bench.twins(&about, c, f)));
+        }
+    }
     for id in schedule.ids() {
         let kind = COSTS.iter().find(|(kind, _)| *kind == schedule.spec(id).kind);
         if let Some((_, cost)) = kind {
@@ -245,12 +269,13 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
 }
 
 /// Milliseconds that cells take, by kind, roughly: they decide what starts first and no result.
-const COSTS: [(&str, u64); 5] = [
+const COSTS: [(&str, u64); 6] = [
     ("decomposition", 1500),
     ("explanation", 2000),
     ("parts", 500),
     ("wiring", 1500),
     ("trial", 6000),
+    ("twins", 1000),
 ];
 
 /// The declared cost of breeding one seed (`10 s`, `2 min`, `1 h`); words cost nothing.

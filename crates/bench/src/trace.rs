@@ -109,11 +109,14 @@ fn cell_kind(row: &Row) -> &'static str {
         crate::board::Table::Parts => "parts",
         crate::board::Table::Wiring => "wiring",
         crate::board::Table::Effects => "trial",
+        crate::board::Table::Twins => "twins",
     }
 }
 
 fn seed_of(schedule: &Schedule, id: CellId) -> Option<u64> {
-    schedule.needs(id).next().and_then(|specimen| schedule.spec(specimen).seed)
+    // Of a pair of programs, its number.
+    let specimens = || schedule.needs(id).next().and_then(|s| schedule.spec(s).seed);
+    schedule.spec(id).seed.or_else(specimens)
 }
 
 /// The cell and what it was made from. A trial reads the explanations of all methods: of those only

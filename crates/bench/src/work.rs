@@ -9,6 +9,7 @@
 //! | `parts` | specimen, decomposition, truth | `results.json`, `parts.json` |
 //! | `wiring` | specimen, explanation, truth | `results.json`, `wiring.json` |
 //! | `trial` | specimen, all its explanations, truth | `results.json`, `cards.json` |
+//! | `twins` | specimens of behaviour twins, what a method made of each, truths | `results.json`, `twins.json` (see [`crate::twins`]) |
 //!
 //! A method that has nothing to say leaves `not-applicable.json` with the reason; a program that
 //! failed leaves `failed.json` with it.
@@ -52,7 +53,11 @@ pub struct Labels {
     pub method: String,
 }
 
-fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), Fault> {
+pub(crate) fn write_json(
+    folder: &Path,
+    name: &str,
+    value: &(impl Serialize + ?Sized),
+) -> Result<(), Fault> {
     Ok(std::fs::write(folder.join(name), serde_json::to_string_pretty(value)?)?)
 }
 
@@ -425,7 +430,7 @@ pub const RESULTS: &str = "results.json";
 pub const NOT_APPLICABLE: &str = "not-applicable.json";
 
 /// Work on what a program left: its errors are the program's, not the cell's.
-fn held_or_refused<T>(
+pub(crate) fn held_or_refused<T>(
     work: impl FnOnce() -> Result<T, Fault>,
     foreign: bool,
 ) -> Result<Result<T, String>, Fault> {
@@ -440,7 +445,7 @@ fn held_or_refused<T>(
 }
 
 /// Why a cell holds no result of its method, if it holds none.
-fn silent(cell: &Cell) -> Option<(Absent, String)> {
+pub(crate) fn silent(cell: &Cell) -> Option<(Absent, String)> {
     let failed = foreign::failure(cell).map(|why| (Absent::Failed, why));
     failed.or_else(|| not_applicable(cell).map(|why| (Absent::NotApplicable, why)))
 }
@@ -452,7 +457,7 @@ pub fn not_applicable(cell: &Cell) -> Option<String> {
 }
 
 /// Streams of evaluation belong to the specimen, not to the method.
-fn evaluation_seed(s: &Specimen) -> u64 {
+pub(crate) fn evaluation_seed(s: &Specimen) -> u64 {
     u64::from_str_radix(s.id().get(..16).unwrap_or("0"), 16).unwrap_or(0)
 }
 
@@ -468,7 +473,7 @@ pub fn auto_site(architecture: &Architecture) -> String {
     }
 }
 
-fn signed(mut r: CellResult, truth: &Truth) -> CellResult {
+pub(crate) fn signed(mut r: CellResult, truth: &Truth) -> CellResult {
     r.source = source_of(truth.source);
     r.standing = standing_of(truth.standing);
     r

@@ -12,6 +12,7 @@
 //! | is the truth true? | `audit/` |
 //! | what does each part of an explanation do? | `part_effects.rs` |
 //! | do two explanations say the same? | `distance.rs` |
+//! | are different algorithms told apart? | `twins.rs` |
 
 pub mod audit;
 pub mod distance;
@@ -24,6 +25,7 @@ pub mod parts;
 pub mod reconstruction;
 mod registry;
 mod trial;
+pub mod twins;
 pub mod wiring;
 
 pub use effect::{EffectScore, FLOAT_FLOOR, FamilyScore, LEAKY, LEAST, NO_EFFECT, Observed, Stage};

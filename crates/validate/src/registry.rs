@@ -61,4 +61,11 @@ pub const METRICS: &[MetricEntry] = &[
         null: "the explanation with its parts reassigned at random, 200 draws",
         oracle: "the true program, or the whole network in the open tier",
     },
+    MetricEntry {
+        name: "twin-auroc",
+        table: "twins",
+        summary: "chance that specimens of two algorithms lie farther apart than two of one, by what was said of them",
+        null: "specimens dealt to the two algorithms anew: .5",
+        oracle: "the true programs",
+    },
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The three questions; never one composite.
+/// The questions; never one composite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Table {
@@ -15,11 +15,14 @@ pub enum Table {
     Wiring,
     /// Does it predict what happens inside?
     Effects,
+    /// Does it tell algorithms apart? Only where a run has behaviour twins; rows are not about one
+    /// organism, so no verdict comes from them.
+    Twins,
 }
 
 impl Table {
     /// All of them, in the order in which they are printed.
-    pub const ALL: [Self; 3] = [Self::Parts, Self::Wiring, Self::Effects];
+    pub const ALL: [Self; 4] = [Self::Parts, Self::Wiring, Self::Effects, Self::Twins];
 
     /// The question that the table answers.
     pub fn question(self) -> &'static str {
@@ -27,16 +30,28 @@ impl Table {
             Self::Parts => "Did it find the parts?",
             Self::Wiring => "Did it find the wiring?",
             Self::Effects => "Does it predict what happens inside?",
+            Self::Twins => "Does it tell algorithms apart?",
         }
     }
 
-    /// `parts`, `wiring` or `effects`.
+    /// `parts`, `wiring`, `effects` or `twins`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Parts => "parts",
             Self::Wiring => "wiring",
             Self::Effects => "effects",
+            Self::Twins => "twins",
         }
+    }
+
+    /// What its rows are means over.
+    pub fn over(self) -> &'static str {
+        if self == Self::Twins { "pairs" } else { "seeds" }
+    }
+
+    /// Whether it says so where no method of a run claims it.
+    pub fn is_always_shown(self) -> bool {
+        self != Self::Twins
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) fn board(board: &Board) -> String {
     for table in Table::ALL {
         let rows: Vec<&Row> =
             board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
+        if rows.is_empty() && !table.is_always_shown() {
+            continue;
+        }
         text.push_str(&format!("{}\n", table.question()));
         if rows.is_empty() {
             text.push_str("  nothing here: no method of this run claims it\n\n");
@@ -141,9 +144,9 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
     let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
     let heading = unit.map_or_else(|| metric.to_owned(), |unit| format!("{metric} ({unit})"));
     let heading = clip(&heading, HEADING);
-    let header =
-        ["row", "organism", "method", "tier", &heading, "null", "oracle", "seeds", "status"]
-            .map(str::to_owned);
+    let over = rows.first().map_or("seeds", |r| r.table.over());
+    let header = ["row", "organism", "method", "tier", &heading, "null", "oracle", over, "status"]
+        .map(str::to_owned);
     let mut lines = vec![header];
     let mut last = "";
     for row in rows {

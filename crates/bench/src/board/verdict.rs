@@ -90,6 +90,7 @@ fn noun(table: Table) -> &'static str {
         Table::Parts => "parts",
         Table::Wiring => "wiring",
         Table::Effects => "effect sizes",
+        Table::Twins => "algorithms",
     }
 }
 
@@ -116,7 +117,7 @@ pub struct Verdict {
 }
 
 pub(super) fn all(board: &Board) -> Vec<Verdict> {
-    let ceiling = |row: &&Row| row.tier != Tier::Whole;
+    let ceiling = |row: &&Row| row.tier != Tier::Whole && row.table != Table::Twins;
     // Parts and wiring belong to every tier in which the method predicts effects.
     let mut subjects: BTreeMap<(String, String), BTreeSet<Tier>> = BTreeMap::new();
     let claims = |row: &&Row| row.primary && row.status != Status::NotApplicable;

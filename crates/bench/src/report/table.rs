@@ -13,6 +13,9 @@ const SHOWN: [f64; 2] = [-0.25, 1.1];
 pub(super) fn section(board: &Board, table: Table) -> String {
     let rows: Vec<&Row> =
         board.table(table).filter(|row| row.status != Status::NotApplicable).collect();
+    if rows.is_empty() && !table.is_always_shown() {
+        return String::new();
+    }
     let mut text = format!("<section>\n<h2>{}</h2>\n", table.question());
     if rows.is_empty() {
         text.push_str("<p class=\"note\">No method of this run claims it.</p>\n</section>\n");
@@ -34,12 +37,13 @@ fn grid(metric: &str, rows: &[&Row]) -> String {
     let unit = rows.iter().map(|r| r.unit.as_str()).find(|u| !u.is_empty());
     let unit =
         unit.map(|u| format!(" <span class=\"unit\">{}</span>", escape(u))).unwrap_or_default();
+    let over = rows.first().map_or("seeds", |r| r.table.over());
     let mut text = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n\
          <caption>{0}{unit}</caption>\n<colgroup><col class=\"id\"><col class=\"organism\"><col class=\"method\"><col class=\"bar\">\
          <col class=\"score\"><col class=\"number\"><col class=\"number\"><col class=\"few\"><col></colgroup>\n<thead><tr><th>row</th><th>organism</th><th>method</th>\
          <th class=\"bar\"><span>null</span><span>oracle</span></th><th class=\"n\">score</th>\
-         <th class=\"n\">null</th><th class=\"n\">oracle</th><th class=\"n\">seeds</th><th class=\"status\">status</th></tr></thead>\n<tbody>\n",
+         <th class=\"n\">null</th><th class=\"n\">oracle</th><th class=\"n\">{over}</th><th class=\"status\">status</th></tr></thead>\n<tbody>\n",
         escape(metric)
     );
     let mut last = "";
