@@ -191,13 +191,13 @@ fn draw(layout: &Layout, outcomes: &[Outcome], bench: &Bench) -> Result<Vec<Figu
                 continue;
             }
             let method = &m.labels.method;
-            let Some(wiring) = m.wiring else {
+            if !result.files.contains_key("description.json") {
                 group.figures.extend(figures::decoder(bench, organism, method, specimen, result)?);
                 group.folded.extend(figures::gram(organism, m.seed, method, result)?);
                 continue;
-            };
+            }
             group.figures.extend(figures::spectrum(organism, m.seed, result)?);
-            if let Some(w) = cell(wiring) {
+            if let Some(w) = m.wiring.and_then(cell) {
                 group.figures.extend(figures::circuit(organism, method, m.seed, result, w)?);
             }
             for grid in figures::grids_of(result)? {

@@ -1,6 +1,7 @@
 //! The board: what a run's numbers support.
 //!
-//! Three tables and never one composite: parts recovered, wiring recovered, effects predicted. Each
+//! Three tables and never one composite: parts recovered, wiring recovered, effects predicted; and a
+//! fourth, algorithms told apart, where a run has behaviour twins. Each
 //! row is one method on one organism by one metric, its score between its null and its oracle, with
 //! every seed shown. Whether a row is ranked is decided here and nowhere else (METRICS.md, The
 //! board), in this order; the first that holds wins:

@@ -13,3 +13,4 @@ mod resume;
 mod share;
 mod tool;
 mod trace;
+mod twins;
