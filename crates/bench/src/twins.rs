@@ -125,19 +125,23 @@ pub(crate) enum Said {
     TrueEdges,
     /// The outputs, and nothing inside.
     Outputs,
-    /// The truth's variables with the outputs of each effect shuffled.
+    /// The truth's variables with the outputs of each effect shuffled: their number and masses
+    /// are left.
     Shuffled,
+    /// The truth's variables of all specimens of the pair, dealt to them at random: nothing is left.
+    Reassigned,
     /// As many edges as are true, on random paths.
     RandomEdges,
 }
 
 impl Said {
     /// Those that are no method of a plan, with their names on the board.
-    pub const OWN: [(Self, &str); 5] = [
+    pub const OWN: [(Self, &str); 6] = [
         (Self::Truth, "truth"),
         (Self::TrueEdges, "true edges"),
         (Self::RandomEdges, "random edges"),
         (Self::Outputs, "outputs only"),
+        (Self::Reassigned, "reassigned parts"),
         (Self::Shuffled, "shuffled effects"),
     ];
 
@@ -145,13 +149,13 @@ impl Said {
         match self {
             Self::Explanation | Self::Dictionary => Role::Method,
             Self::Truth | Self::TrueEdges => Role::Truth,
-            Self::Outputs | Self::Shuffled | Self::RandomEdges => Role::Control,
+            Self::Outputs | Self::Shuffled | Self::Reassigned | Self::RandomEdges => Role::Control,
         }
     }
 
     fn tier(self) -> Tier {
         match self {
-            Self::Truth | Self::Outputs | Self::Shuffled => Tier::Closed,
+            Self::Truth | Self::Outputs | Self::Shuffled | Self::Reassigned => Tier::Closed,
             _ => Tier::Open,
         }
     }
@@ -206,16 +210,11 @@ impl Bench {
                 let parts =
                     || parts(about.said, &asked, subject, &truth, made.get(i), &program, seed);
                 let parts = held_or_refused(parts, foreign)?;
-                Ok((
-                    parts.map(|p| p.map(|p| asked.effects(p))),
-                    asked.effects(program),
-                    truth,
-                    seed,
-                ))
+                Ok((parts, asked.floor(), asked.effects(program), truth, seed))
             };
-            let (own, program, truth, seed) = self.subject(cell, work)?;
+            let (own, floor, program, truth, seed) = self.subject(cell, work)?;
             match own {
-                Ok(Ok(effects)) => said.push(effects),
+                Ok(Ok(parts)) => said.push((parts, floor)),
                 Ok(Err(why)) => {
                     return write_json(folder, RESULTS, &[row.absent(Absent::NotApplicable, &why)]);
                 }
@@ -230,6 +229,10 @@ impl Bench {
             seeds.push(seed);
         }
         let seed = seeds.first().copied().unwrap_or(0);
+        if about.said == Said::Reassigned {
+            reassign(&mut said, seed);
+        }
+        let said: Vec<Effects> = said.into_iter().map(|(p, f)| Effects::new(p, f)).collect();
         let scores = |effects: &[Effects]| twins::score(effects, &about.other, seed);
         let (Some(score), Some(oracle)) = (scores(&said)?, scores(&truths)?) else {
             let why = "no two specimens of one program: give both organisms two seeds";
@@ -244,6 +247,19 @@ impl Bench {
         row.details.insert("threshold".into(), Json::from(score.threshold));
         write_json(folder, "twins.json", &json!({ "score": score, "effects": described(&said) }))?;
         write_json(folder, RESULTS, &[row])
+    }
+}
+
+/// Gives each part to a specimen drawn at random: so no specimen is told from another by what it has,
+/// not even by how much.
+fn reassign(said: &mut [(Vec<PartEffect>, f64)], seed: u64) {
+    let mut g = Stream::new(seed, "twins/reassigned").block(0);
+    let parts: Vec<PartEffect> = said.iter_mut().flat_map(|s| std::mem::take(&mut s.0)).collect();
+    for part in parts {
+        let to = g.below(said.len().max(1) as u64) as usize;
+        if let Some((own, _)) = said.get_mut(to) {
+            own.push(part);
+        }
     }
 }
 
@@ -277,7 +293,7 @@ fn parts(
             }
         }
         Said::Dictionary => asked.latents(&Dictionary::load(&cell()?.path(""))?)?,
-        Said::Truth => program.to_vec(),
+        Said::Truth | Said::Reassigned => program.to_vec(),
         Said::TrueEdges => asked.edges(&edges)?,
         Said::Outputs => asked.outputs(),
         Said::Shuffled => {

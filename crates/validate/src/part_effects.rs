@@ -112,6 +112,11 @@ impl<'s, 'a> Asked<'s, 'a> {
         Effects::new(parts, self.floor)
     }
 
+    /// Length below which an effect is noise.
+    pub fn floor(&self) -> f64 {
+        self.floor
+    }
+
     /// The outputs alone, as one part: all that somebody sees who looks at no inside.
     pub fn outputs(&self) -> Vec<PartEffect> {
         let effect = self.clean.iter().flatten().map(|&y| f64::from(y)).collect();
