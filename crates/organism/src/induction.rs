@@ -210,11 +210,15 @@ fn batch(p: &Parameters, seed: u64, t: usize) -> Batch {
     }
     let share = 1.0 / counts.iter().filter(|&&c| c).count() as f32;
     Batch {
+        pos: None,
         index: vec![
             ("tokens", rows.iter().flat_map(|s| s.tokens.iter().copied()).collect()),
             ("targets", targets),
         ],
-        real: vec![("counts", counts.iter().map(|&c| if c { share } else { 0.0 }).collect())],
+        real: vec![(
+            "counts".into(),
+            counts.iter().map(|&c| if c { share } else { 0.0 }).collect(),
+        )],
     }
 }
 

@@ -369,7 +369,7 @@ impl Organism for ModularAddition {
             };
             let tokens = rows.iter().flat_map(|&i| [i / p, i % p, p]).map(|x| x as u32).collect();
             let targets = rows.iter().map(|&i| labels[i]).collect();
-            Batch { index: vec![("tokens", tokens), ("targets", targets)], real: vec![] }
+            Batch { pos: None, index: vec![("tokens", tokens), ("targets", targets)], real: vec![] }
         };
         let task = self.task(parameters, None)?;
         let training = Training {

@@ -13,6 +13,7 @@
 //! | `rasp/domain.rs` | which values a variable can hold, also when others are set |
 //! | `rasp/layout.rs` | layers, heads, residual dimensions |
 //! | `rasp/weights.rs` | the weights |
+//! | `rasp/compressed.rs` | the same in fewer residual dimensions, by a trained projection |
 //! | `rasp/programs/` | the programs of the organisms, as text |
 //!
 //! ```
@@ -25,6 +26,7 @@
 //! # Ok::<(), flyroom_organism::Error>(())
 //! ```
 
+pub(crate) mod compressed;
 mod domain;
 mod layout;
 mod lower;

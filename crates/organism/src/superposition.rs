@@ -350,7 +350,11 @@ impl Organism for Superposition {
             } else {
                 input.clone()
             };
-            Batch { index: vec![], real: vec![("input", input), ("target", target)] }
+            Batch {
+                pos: None,
+                index: vec![],
+                real: vec![("input".into(), input), ("target".into(), target)],
+            }
         };
         let optimizer =
             AdamW { lr: recipe.lr, weight_decay: recipe.weight_decay, ..AdamW::default() };

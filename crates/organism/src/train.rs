@@ -1,7 +1,8 @@
 //! Training, one step after another, with checkpoints that resume bit for bit.
 //!
 //! Step t draws its batch from block t of a stream, so a checkpoint is step, weights and moments
-//! and holds no generator. The curve travels with it.
+//! and holds no generator. The curve travels with it. What is trained is a network's weights, or
+//! whatever else it is made of ([`Trained`]).
 
 use crate::Error;
 use flyroom_network::{
@@ -11,6 +12,7 @@ use flyroom_tensor::kernels::adamw::AdamW;
 use flyroom_tensor::{Bindings, Context, Graph, Program, Tensor, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 /// Where checkpoints lie and who is told of progress.
@@ -39,13 +41,36 @@ pub struct CurvePoint {
     pub values: BTreeMap<String, f64>,
 }
 
+/// What is trained: tensors by name, of which a network is made.
+pub trait Trained {
+    /// Records the network on `batch` inputs of `pos` tokens, with a parameter for each tensor, and
+    /// returns the outputs.
+    fn record(&self, g: &mut Graph, batch: usize, pos: usize) -> Result<Value, Error>;
+
+    /// The network that trained tensors make.
+    fn network(&self, trained: Weights) -> Result<Network, Error>;
+}
+
+/// A network's own weights.
+impl Trained for Architecture {
+    fn record(&self, g: &mut Graph, batch: usize, pos: usize) -> Result<Value, Error> {
+        Ok(record(g, self, batch, pos, flyroom_network::Form::Plain)?)
+    }
+
+    fn network(&self, trained: Weights) -> Result<Network, Error> {
+        Ok(Network::new(self.clone(), trained)?)
+    }
+}
+
 /// The inputs and targets of one step.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
+    /// Tokens of a row, if not those of the run.
+    pub pos: Option<usize>,
     /// Index leaves.
     pub index: Vec<(&'static str, Vec<u32>)>,
     /// Real leaves.
-    pub real: Vec<(&'static str, Vec<f32>)>,
+    pub real: Vec<(String, Vec<f32>)>,
 }
 
 /// Adds the loss to the recorded forward pass, given the logits.
@@ -61,10 +86,10 @@ pub struct Training<'a> {
     /// For errors.
     pub seed: u64,
     /// What is trained.
-    pub architecture: &'a Architecture,
+    pub architecture: &'a dyn Trained,
     /// Rows of a batch.
     pub batch: usize,
-    /// Tokens of a row; 1 for vectors.
+    /// Tokens of a row where the batch does not say; 1 for vectors.
     pub pos: usize,
     /// Steps in all.
     pub steps: usize,
@@ -96,19 +121,20 @@ impl Training<'_> {
         cx: &Context,
         nursery: &Nursery,
     ) -> Result<(Network, Vec<CurvePoint>), Error> {
-        let mut g = Graph::new();
-        let logits =
-            record(&mut g, self.architecture, self.batch, self.pos, flyroom_network::Form::Plain)?;
-        let loss = (self.loss)(&mut g, logits)?;
-        // A loss on one position trains no others.
-        let (mut g, loss) = g.narrowed(&[loss])?;
-        let loss = loss[0];
-        let names: Vec<String> = init.keys().cloned().collect();
-        let parameters = names.iter().map(|n| g.at(n)).collect::<Result<Vec<_>, _>>()?;
-        let mut outputs = g.gradient(loss, &parameters)?;
-        outputs.push(loss);
-        let mut program = Program::compile(&g, &outputs)?;
+        let (trained, curve) = self.tensors(init, cx, nursery)?;
+        Ok((self.architecture.network(trained)?, curve))
+    }
 
+    /// The same, before they are made a network.
+    pub fn tensors(
+        &self,
+        init: Weights,
+        cx: &Context,
+        nursery: &Nursery,
+    ) -> Result<(Weights, Vec<CurvePoint>), Error> {
+        let names: Vec<String> = init.keys().cloned().collect();
+        // One program for each length of rows.
+        let mut programs = BTreeMap::from([(self.pos, self.program(self.pos, &names)?)]);
         let zeros = || init.iter().map(|(n, t)| (n.clone(), Tensor::zeros(t.shape()))).collect();
         let mut state = match &nursery.checkpoints {
             Some(dir) if dir.join(CHECKPOINT).exists() => load(&dir.join(CHECKPOINT), &init)?,
@@ -117,6 +143,13 @@ impl Training<'_> {
         while state.step < self.steps {
             let t = state.step + 1;
             let batch = (self.data)(t);
+            let program = match programs.entry(batch.pos.unwrap_or(self.pos)) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(place) => {
+                    let program = self.program(*place.key(), &names)?;
+                    place.insert(program)
+                }
+            };
             let mut bindings = Bindings::new().with_all(&state.weights);
             batch.index.iter().for_each(|(n, x)| bindings.bind_index(n, x));
             batch.real.iter().for_each(|(n, x)| bindings.bind(n, x));
@@ -157,11 +190,25 @@ impl Training<'_> {
                 });
             }
         }
-        Ok((Network::new(self.architecture.clone(), state.weights)?, state.curve))
+        Ok((state.weights, state.curve))
+    }
+
+    /// Gradients of all tensors, then the loss, on rows of `pos` tokens.
+    fn program(&self, pos: usize, names: &[String]) -> Result<Program, Error> {
+        let mut g = Graph::new();
+        let logits = self.architecture.record(&mut g, self.batch, pos)?;
+        let loss = (self.loss)(&mut g, logits)?;
+        // A loss on one position trains no others.
+        let (mut g, loss) = g.narrowed(&[loss])?;
+        let loss = loss[0];
+        let parameters = names.iter().map(|n| g.at(n)).collect::<Result<Vec<_>, _>>()?;
+        let mut outputs = g.gradient(loss, &parameters)?;
+        outputs.push(loss);
+        Ok(Program::compile(&g, &outputs)?)
     }
 
     fn point(&self, state: &mut State, loss: f32) -> Result<(), Error> {
-        let network = Network::new(self.architecture.clone(), state.weights.clone())?;
+        let network = self.architecture.network(state.weights.clone())?;
         let mut values = (self.probe)(&network)?;
         values.insert("loss".into(), f64::from(loss));
         state.curve.push(CurvePoint { step: state.step, values });

@@ -115,8 +115,13 @@ impl Check {
     }
 
     /// The outcome of all that was joined.
-    pub(super) fn concluded(mut self) -> Self {
-        if self.failures > 0 {
+    pub(super) fn concluded(self) -> Self {
+        self.concluded_within(0.0)
+    }
+
+    /// The same where a share of the comparisons may contradict.
+    pub(super) fn concluded_within(mut self, allowed: f64) -> Self {
+        if self.failures as f64 > allowed * self.comparisons as f64 {
             self.outcome = Outcome::Fails;
             self.why = format!("{} of {} comparisons fail", self.failures, self.comparisons);
         } else if let Some(c) = self.control.as_ref().filter(|c| !c.fails) {

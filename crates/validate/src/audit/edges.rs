@@ -183,11 +183,8 @@ pub(super) fn check(ground: &Ground) -> Result<EdgesAudit, Error> {
     let (mut least_claimed, mut largest_unclaimed) = (f64::INFINITY, 0f64);
     let mut active_edges: BTreeSet<Edge> = BTreeSet::new();
     for (&edge, effects) in table.edges.iter().zip(&most) {
-        let active: Vec<Corruption> = effects
-            .iter()
-            .filter(|(_, e)| e.size > ground.options.within)
-            .map(|(c, _)| *c)
-            .collect();
+        let active: Vec<Corruption> =
+            effects.iter().filter(|(_, e)| e.size > ground.moves()).map(|(c, _)| *c).collect();
         let largest = effects.values().map(|e| e.size).fold(0.0, f64::max);
         if !active.is_empty() || joint.contains_key(&edge) {
             active_edges.insert(edge);
@@ -267,7 +264,7 @@ fn joint(
     samples: &[Sample],
     check: &mut Check,
 ) -> Result<BTreeMap<Edge, Jointly>, Error> {
-    let within = ground.options.within;
+    let within = ground.moves();
     let moves = |e: usize, c: Corruption| most[e].get(&c).is_some_and(|x| x.size > within);
     let silent = |e: &usize| match known.get(&table.edges[*e]) {
         Some(k) if k.testable => !moves(*e, Corruption::Partner),
@@ -472,7 +469,7 @@ impl Sample {
                 }
             }
             // The task's own corruption first: zero is asked only where it shows nothing.
-            if best.is_some_and(|b| b.effect > ground.options.within) {
+            if best.is_some_and(|b| b.effect > ground.moves()) {
                 break;
             }
         }

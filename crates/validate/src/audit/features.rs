@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 /// Share of misnamed features that may hold: two names may mean the same.
 const MOST_MISNAMED: f64 = 0.5;
 
+/// How far a number may be off where decisions are compared.
+const NUMBER_OFF: f64 = 0.1;
+
 /// The check of features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeaturesAudit {
@@ -58,7 +61,7 @@ fn claim<'a>(f: &'a Feature, e: &'a Explanation) -> Option<Claim<'a>> {
     match f.name.split_once(':') {
         Some((TOKENS, text)) => Some(Claim::Token(text)),
         Some((name, text)) => match part(name)? {
-            (p, code @ Code::OneHot { values }) => {
+            (p, code @ (Code::OneHot { values } | Code::Table { values, .. })) => {
                 let at = values.iter().position(|v| v.to_string() == text)?;
                 Some(Claim::Value(p, code, at))
             }
@@ -79,6 +82,10 @@ impl Claim<'_> {
                 let token = task.inputs.token_row(input).get(pos)?;
                 let value = task.vocabulary.get(*token as usize)?;
                 Some(f32::from(u8::from(value.to_string() == *text)))
+            }
+            Self::Value(part, Code::Table { values, .. }, at) => {
+                let value = wanted.value(part, input, pos)?;
+                Some(f32::from(u8::from(values.get(*at)?.same(&value))))
             }
             Self::Value(part, code, at) => {
                 code.encode(&wanted.value(part, input, pos)?)?.get(*at).copied()
@@ -134,7 +141,7 @@ fn variables(ground: &Ground, e: &Explanation) -> Result<FeaturesAudit, Error> {
             MOST_MISNAMED,
         )
     });
-    Ok(FeaturesAudit { check: check.concluded(), unchecked })
+    Ok(FeaturesAudit { check: check.concluded_within(ground.allowed()), unchecked })
 }
 
 struct Reader<'a> {
@@ -148,6 +155,7 @@ impl Reader<'_> {
     /// Reads features of one site; returns those whose direction contradicts the name of the next.
     fn read(&self, site: &str, members: &[usize]) -> Result<(Check, Vec<usize>), Error> {
         let (features, within) = (&self.ground.truth.features, self.ground.options.within);
+        let exact = self.ground.exact();
         let runner =
             Runner::new(&self.ground.specimen.network, &self.task.inputs, &self.ground.alone())?;
         let at = runner.site(site)?.clone();
@@ -183,7 +191,12 @@ impl Reader<'_> {
                     let got = along(&f.direction, &values.data()[start..start + unit]);
                     let off = |wanted: f32| {
                         let d = f64::from((got - wanted).abs());
-                        (d, d.is_nan() || d > within * f64::from(wanted.abs()).max(1.0))
+                        let most = match (exact, own) {
+                            (true, _) => within * f64::from(wanted.abs()).max(1.0),
+                            (false, Claim::Number(..)) => NUMBER_OFF,
+                            (false, _) => 0.5,
+                        };
+                        (d, d.is_nan() || d > most)
                     };
                     holds_as_next &= next.is_none_or(|x| !off(x).1);
                     let Some(wanted) = wanted else { continue };

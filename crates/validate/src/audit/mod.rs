@@ -15,6 +15,13 @@
 //! must fail. A check for which a truth makes no claim is `not-applicable` and says why. What the
 //! outcome is worth is the [`Standing`] that it supports: a truth that claims to be exact stays so
 //! only if all that can be checked holds; one counterexample makes it contested.
+//!
+//! What "holds" means follows from what the truth claims of itself. One that claims to be exact is held to
+//! numbers: [`Options::within`], everywhere. Any other is held to *decisions*, of which
+//! [`Options::agreement`] must be right: the nearest code, the largest output (of numbers the nearest
+//! that the program knows). A compressed network is of this kind: its variables lie in
+//! superposition, so every reading carries interference, also before a variable is written, and a
+//! variable is set by exchanging the code of its own value for another's and leaving the rest.
 
 mod check;
 mod edges;
@@ -42,6 +49,11 @@ pub struct Options {
     /// if that is more; an output from its prediction, and an effect from none, relative to the
     /// largest clean output that counts.
     pub within: f64,
+    /// Share of decisions that must be right where a truth does not claim to be exact.
+    pub agreement: f64,
+    /// Change of an output, relative to the largest clean one, from which on an edge moves it where a
+    /// truth does not claim to be exact: half of what it takes to change a decision.
+    pub moves: f64,
     /// Runs in which edges are patched, at most; more inputs than fit are taken at even steps.
     pub edge_runs: usize,
     /// Runs in which one variable is set, at most; more inputs than fit are taken at even steps.
@@ -52,7 +64,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { within: 1e-3, edge_runs: 1 << 19, single_runs: 1 << 22, pair_runs: 1 << 14 }
+        Self {
+            within: 1e-3,
+            agreement: 0.99,
+            moves: 0.25,
+            edge_runs: 1 << 19,
+            single_runs: 1 << 22,
+            pair_runs: 1 << 14,
+        }
     }
 }
 
@@ -80,6 +99,9 @@ pub struct Audit {
     pub truth: String,
     /// How far numbers may be apart ([`Options::within`]).
     pub within: f64,
+    /// Share of decisions that had to be right ([`Options::agreement`]), if not numbers within reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// What was looked at.
     pub lengths: Vec<Length>,
     /// Where variables lie.
@@ -160,6 +182,7 @@ pub fn audit(
         label: specimen.label(),
         truth: truth_hash(truth)?,
         within: options.within,
+        agreement: (!ground.exact()).then_some(options.agreement),
         lengths: tasks
             .iter()
             .map(|t| Length { pos: t.pos(), inputs: t.clean, exhaustive: t.exhaustive })
@@ -185,6 +208,21 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
+    /// Whether numbers are compared, and not decisions.
+    fn exact(&self) -> bool {
+        self.truth.standing == Standing::Exact
+    }
+
+    /// Share of comparisons that may contradict.
+    fn allowed(&self) -> f64 {
+        if self.exact() { 0.0 } else { 1.0 - self.options.agreement }
+    }
+
+    /// Effect from which on an edge moves an output.
+    fn moves(&self) -> f64 {
+        if self.exact() { self.options.within } else { self.options.moves }
+    }
+
     /// The context of one of several threads.
     fn alone(&self) -> Context {
         Context::new(self.cx.kernels(), 1)
