@@ -7,8 +7,9 @@
 
 use crate::largest::Settings;
 use crate::method::Method;
+use crate::train::Keep;
 use crate::{Data, Dictionary, Encode, Error};
-use flyroom_tensor::{Context, Graph};
+use flyroom_tensor::Context;
 
 /// BatchTopK sparse autoencoder.
 pub(crate) const BATCH_TOPK: Method<Settings<f64>> = Method {
@@ -29,14 +30,8 @@ fn decompose(s: Settings<f64>, data: &Data, seed: u64, cx: &Context) -> Result<D
     }
     let all = s.batch.saturating_mul(n_latents);
     let kept = ((k * s.batch as f64).round() as usize).min(all);
-    let latents = |g: &mut Graph, pre| {
-        let positive = g.relu(pre)?;
-        let flat = g.reshape(positive, &[1, all])?;
-        let largest = g.top_k(flat, kept)?;
-        g.reshape(largest, &[s.batch, n_latents])
-    };
     let (mut least, mut steps) = (0.0, 0usize);
-    let training = s.training(BATCH_TOPK.name, n_latents, &latents);
+    let training = s.training(BATCH_TOPK.name, n_latents, Keep::OfBatch(kept));
     let w = training.train(data, seed, cx, &mut |t, z| {
         let smallest = z.iter().copied().filter(|&z| z > 0.0).reduce(f32::min);
         if let Some(z) = smallest.filter(|_| 10 * t > 9 * s.steps) {

@@ -331,11 +331,6 @@ impl Leaves {
             b_dec: g.parameter("b_dec", &[d_in]),
         }
     }
-
-    /// In the order in which they are declared.
-    pub fn all(&self) -> [Value; 4] {
-        [self.w_enc, self.b_enc, self.w_dec, self.b_dec]
-    }
 }
 
 /// Pre-activations (x - b_dec) W_enc + b_enc, `[sample, latent]`.

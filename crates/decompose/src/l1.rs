@@ -7,9 +7,8 @@
 //! linearly from 0 over the first twentieth of the training. Afterwards the lengths are folded into
 //! the encoder, which changes no reconstruction.
 
-use crate::dictionary::record_latents;
 use crate::method::Method;
-use crate::train::{Loop, Penalty, normalise};
+use crate::train::{Latents, Loop, Penalty, normalise};
 use crate::{Data, Dictionary, Encode, Error};
 use flyroom_tensor::Context;
 use serde::{Deserialize, Serialize};
@@ -87,11 +86,9 @@ fn decompose(s: Settings, data: &Data, seed: u64, cx: &Context) -> Result<Dictio
         beta1: s.beta1,
         unit_rows: false,
         resamples: s.resamples,
-        auxiliary: None,
-        latents: &|g, pre| record_latents(g, pre, &Encode::Relu),
-        penalty: Some(Penalty {
-            record: &|g, z, leaves| {
-                let length = g.root_mean_square(leaves.w_dec, EPS)?; // [latent, 1]
+        latents: Latents::Paid(Penalty {
+            record: &|g, z, w_dec| {
+                let length = g.root_mean_square(w_dec, EPS)?; // [latent, 1]
                 let length = g.reshape(length, &[n_latents])?;
                 let paid = g.mul(z, length)?; // [sample, latent]
                 let sum = g.sum(paid)?;

@@ -1,6 +1,6 @@
 //! What TopK and BatchTopK share: their parameters, and the loop of `train.rs` from them.
 
-use crate::train::{Auxiliary, Latents, Loop};
+use crate::train::{Auxiliary, Keep, Latents, Loop};
 use serde::{Deserialize, Serialize};
 
 /// Parameters of a method that keeps the largest latents; `K` is a count or an average.
@@ -50,13 +50,13 @@ impl<K> Settings<K> {
         if self.n_latents == 0 { 4 * d } else { self.n_latents }
     }
 
-    /// The loop that trains `n_latents` of them, the largest kept by `latents`.
-    pub fn training<'a>(
-        &self,
-        method: &'static str,
-        n_latents: usize,
-        latents: &'a Latents<'a>,
-    ) -> Loop<'a> {
+    /// The loop that trains `n_latents` of them.
+    pub fn training(&self, method: &'static str, n_latents: usize, keep: Keep) -> Loop<'static> {
+        let auxiliary = (self.auxk > 0).then_some(Auxiliary {
+            k: self.auxk,
+            coefficient: self.auxk_coefficient,
+            dead_after: self.dead_after,
+        });
         Loop {
             method,
             n_latents,
@@ -66,13 +66,7 @@ impl<K> Settings<K> {
             beta1: 0.9,
             unit_rows: true,
             resamples: self.resamples,
-            auxiliary: (self.auxk > 0).then_some(Auxiliary {
-                k: self.auxk,
-                coefficient: self.auxk_coefficient,
-                dead_after: self.dead_after,
-            }),
-            latents,
-            penalty: None,
+            latents: Latents::Largest(keep, auxiliary),
         }
     }
 }

@@ -10,12 +10,14 @@
 //! | `collect.rs`, `writer.rs` | [`collect`]: activations of a subject at a site, and the matrix behind them |
 //! | `dictionary.rs`, `normalize.rs` | [`Dictionary`], and norms of samples before it |
 //! | `sae_lens.rs`, `sparsify.rs`, `bare.rs` | the same as the folders of two peers, or as weights alone |
-//! | `train.rs`, `largest.rs` | the training loop of sparse dictionaries; what TopK and BatchTopK share |
+//! | `train.rs`, `dense.rs`, `sparse.rs` | the training loop of sparse dictionaries; forward and backward through all latents, or active ones |
+//! | `largest.rs` | what TopK and BatchTopK share |
 //! | `neurons.rs`, `random.rs`, `pca.rs`, `ica.rs`, `svd.rs`, `l1.rs`, `topk.rs`, `batch_topk.rs` | one method each |
 
 mod bare;
 mod batch_topk;
 mod collect;
+mod dense;
 mod dictionary;
 mod error;
 mod ica;
@@ -28,6 +30,7 @@ mod pca;
 mod random;
 mod registry;
 mod sae_lens;
+mod sparse;
 mod sparsify;
 mod svd;
 mod topk;

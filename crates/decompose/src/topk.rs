@@ -5,11 +5,11 @@
 //! A latent that once fell out of the k largest never gets a gradient again, so dead ones start
 //! anew (`resamples`) or get a loss of their own (`auxk`, the paper's remedy, their section 2.2).
 
-use crate::dictionary::record_latents;
 use crate::largest::Settings;
 use crate::method::Method;
+use crate::train::Keep;
 use crate::{Data, Dictionary, Encode, Error};
-use flyroom_tensor::{Context, Graph};
+use flyroom_tensor::Context;
 
 /// TopK sparse autoencoder.
 pub(crate) const TOPK: Method<Settings<usize>> = Method {
@@ -32,10 +32,9 @@ fn decompose(
     if k > n_latents {
         return Err(Error::parameters(TOPK.name, format!("k = {k} of n_latents = {n_latents}")));
     }
-    let encode = Encode::TopK(k);
-    let latents = |g: &mut Graph, pre| record_latents(g, pre, &encode);
-    let w = s.training(TOPK.name, n_latents, &latents).train(data, seed, cx, &mut |_, _| {})?;
-    Dictionary::new(&data.site, w.w_enc, w.b_enc, w.w_dec, w.b_dec, encode)
+    let training = s.training(TOPK.name, n_latents, Keep::OfSample(k));
+    let w = training.train(data, seed, cx, &mut |_, _| {})?;
+    Dictionary::new(&data.site, w.w_enc, w.b_enc, w.w_dec, w.b_dec, Encode::TopK(k))
 }
 
 #[cfg(test)]

@@ -14,17 +14,15 @@
 //! - an *auxiliary loss* (Gao et al. 2024, section 2.2): the largest dead latents are to reconstruct
 //!   what is left, e = x - x^, taken as given: coefficient |e - z_dead W_dec|^2.
 
-use crate::dictionary::{Leaves, record_decode, record_pre};
+use crate::dense::Dense;
 use crate::random::unit_directions;
+use crate::sparse::Sparse;
 use crate::{Data, Error};
 use flyroom_tensor::kernels::adamw::AdamW;
 use flyroom_tensor::random::Generator;
-use flyroom_tensor::{Bindings, Context, Graph, Program, Stream, Tensor, Value};
-
-type Recorded = Result<Value, flyroom_tensor::Error>;
-
-/// How pre-activations `[sample, latent]` become latents.
-pub(crate) type Latents<'a> = dyn Fn(&mut Graph, Value) -> Recorded + 'a;
+use flyroom_tensor::{Context, Graph, Stream, Tensor, Value};
+use std::cell::Cell;
+use std::ops::Range;
 
 /// A kind of dictionary, with its sizes.
 pub(crate) struct Loop<'a> {
@@ -43,13 +41,28 @@ pub(crate) struct Loop<'a> {
     pub unit_rows: bool,
     /// Times that dead latents start anew, evenly over the first half of the training.
     pub resamples: usize,
-    pub auxiliary: Option<Auxiliary>,
-    /// From pre-activations `[sample, latent]` to latents.
-    pub latents: &'a Latents<'a>,
-    pub penalty: Option<Penalty<'a>>,
+    pub latents: Latents<'a>,
+}
+
+/// How pre-activations become latents.
+pub(crate) enum Latents<'a> {
+    /// The largest stay, the others and all that are not positive are 0.
+    Largest(Keep, Option<Auxiliary>),
+    /// The positive ones stay, and something is paid for them.
+    Paid(Penalty<'a>),
+}
+
+/// How many latents stay.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Keep {
+    /// So many of each sample.
+    OfSample(usize),
+    /// So many of a batch.
+    OfBatch(usize),
 }
 
 /// A loss for latents that did not fire lately.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Auxiliary {
     /// Dead latents that reconstruct a sample.
     pub k: usize,
@@ -59,12 +72,16 @@ pub(crate) struct Auxiliary {
     pub dead_after: usize,
 }
 
+/// Records a scalar of latents and decoder rows.
+type Paid<'a> =
+    dyn Fn(&mut Graph, Value, Value) -> Result<Value, flyroom_tensor::Error> + Sync + 'a;
+
 /// What is paid beside the squared error.
 pub(crate) struct Penalty<'a> {
-    /// A scalar of latents `[sample, latent]` and decoder rows.
-    pub record: &'a dyn Fn(&mut Graph, Value, &Leaves) -> Recorded,
+    /// A scalar of latents `[sample, latent]` and decoder rows `[latent, unit]`.
+    pub record: &'a Paid<'a>,
     /// Its weight at step t, counted from 1.
-    pub weight: &'a dyn Fn(usize) -> f64,
+    pub weight: &'a (dyn Fn(usize) -> f64 + Sync),
 }
 
 /// What training leaves, in the units of the data.
@@ -77,15 +94,50 @@ pub(crate) struct Trained {
     pub scale: f64,
 }
 
-const W_ENC: usize = 0;
-const B_ENC: usize = 1;
-const W_DEC: usize = 2;
-const NAMES: [&str; 4] = ["W_enc", "b_enc", "W_dec", "b_dec"];
+/// Lengths of the axes of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub batch: usize,
+    /// Latents.
+    pub n: usize,
+    /// Units.
+    pub d: usize,
+}
 
-// Outputs of the program, behind the four gradients.
-const LOSS: usize = 4;
-const LATENTS: usize = 5;
-const ERROR: usize = 6;
+/// The weights in training, or as much for each: encoder rows `[latent, unit]`, biases `[latent]`,
+/// decoder rows `[latent, unit]`, biases `[unit]`. What belongs to a latent lies together.
+pub(crate) type Weights = [Vec<f32>; 4];
+
+pub(crate) const W_ENC: usize = 0;
+pub(crate) const B_ENC: usize = 1;
+pub(crate) const W_DEC: usize = 2;
+pub(crate) const B_DEC: usize = 3;
+
+/// Forward and backward through a dictionary: [`Sparse`] through active latents only, [`Dense`]
+/// through all.
+pub(crate) trait Pass: Sync {
+    /// The loss of a batch `[sample, unit]` at step t, counted from 1.
+    fn run(&mut self, cx: &Context, x: &[f32], w: &Weights, t: usize) -> Result<f32, Error>;
+
+    /// Adds the auxiliary loss, if there is one, to the gradients of the last run.
+    fn revive(&mut self, _cx: &Context, _w: &Weights, _last_fired: &[usize], _t: usize) {}
+
+    /// All latents of the last run that are not 0, and perhaps some that are.
+    fn latents(&self) -> &[f32];
+
+    /// Calls `f` with every latent that fired, at least once.
+    fn fired(&self, f: &mut dyn FnMut(usize));
+
+    /// What is left of the batch, x - x^, `[sample, unit]`.
+    fn error(&self) -> &[f32];
+
+    /// Writes the gradients of what belongs to some latents: of encoder rows, encoder biases and
+    /// decoder rows. `spare` has room for two rows.
+    fn rows(&self, cx: &Context, latents: Range<usize>, out: [&mut [f32]; 3], spare: &mut [f32]);
+
+    /// The gradient of the decoder's biases.
+    fn b_dec(&self) -> &[f32];
+}
 
 impl Loop<'_> {
     fn check(&self) -> Result<(), Error> {
@@ -93,10 +145,15 @@ impl Loop<'_> {
         if self.batch == 0 || self.n_latents == 0 {
             return bad(format!("batch = {}, n_latents = {}", self.batch, self.n_latents));
         }
+        let all = self.batch.checked_mul(self.n_latents);
+        if all.is_none_or(|all| u32::try_from(all).is_err()) {
+            let why = format!("batch = {} times n_latents = {}", self.batch, self.n_latents);
+            return bad(format!("{why} is more than 2^32; hint: lower batch"));
+        }
         if !(self.lr.is_finite() && self.lr > 0.0) {
             return bad(format!("lr = {} is not positive", self.lr));
         }
-        if let Some(a) = &self.auxiliary
+        if let Latents::Largest(_, Some(a)) = &self.latents
             && !(a.coefficient.is_finite() && a.k <= self.n_latents && a.dead_after > 0)
         {
             return bad(format!(
@@ -124,7 +181,8 @@ impl Loop<'_> {
         self.resamples > 0 && t.is_multiple_of(every) && t / every <= self.resamples
     }
 
-    /// Trains on samples of `data`; `watch` sees the latents of each step, `[sample, latent]`.
+    /// Trains on samples of `data`; `watch` sees the latents of each step that are not 0, and perhaps
+    /// some that are.
     pub fn train(
         &self,
         data: &Data,
@@ -139,8 +197,11 @@ impl Loop<'_> {
         let x: Vec<f32> =
             data.activations.data().iter().map(|&x| (f64::from(x) / scale) as f32).collect();
         let mut state = State::new(self, d, seed, &mean, scale)?;
-        let mut program = self.program(d)?;
-        let mut revival = self.auxiliary.as_ref().map(|a| self.revival(a, d)).transpose()?;
+        let sizes = Sizes { batch: self.batch, n: self.n_latents, d };
+        let mut pass: Box<dyn Pass + '_> = match &self.latents {
+            Latents::Largest(keep, auxiliary) => Box::new(Sparse::new(sizes, *keep, *auxiliary)),
+            Latents::Paid(penalty) => Box::new(Dense::new(sizes, penalty)?),
+        };
         let draws = Stream::new(seed, &format!("{}/data", self.method));
         let resample = Stream::new(seed, &format!("{}/resample", self.method));
         let mut batch = Vec::with_capacity(self.batch * d);
@@ -151,87 +212,31 @@ impl Loop<'_> {
                 let i = draw.below(rows as u64) as usize;
                 batch.extend_from_slice(&x[i * d..(i + 1) * d]);
             }
-            let weight = [self.penalty.as_ref().map_or(0.0, |p| (p.weight)(t) as f32)];
-            program.run(cx, &state.bindings().with("x", &batch).with("penalty", &weight))?;
-            let loss = program.output(LOSS)[0];
+            let loss = pass.run(cx, &batch, &state.weights, t)?;
             if !loss.is_finite() {
                 let why = format!("the loss is {loss} at step {t}; hint: lower lr");
                 return Err(Error::parameters(self.method, why));
             }
-            let z = program.output(LATENTS);
-            watch(t, z);
-            for z in z.chunks_exact(self.n_latents) {
-                let fired = state.last_fired.iter_mut().zip(z).filter(|(_, z)| **z > 0.0);
-                fired.for_each(|(last, _)| *last = t);
-            }
-            let mut gradients: [Vec<f32>; 4] = std::array::from_fn(|i| program.output(i).to_vec());
-            if let (Some(a), Some(revival)) = (&self.auxiliary, &mut revival) {
-                let alive = |&last: &usize| last + a.dead_after > t;
-                // An offset under which no dead latent lies.
-                let offset: Vec<f32> =
-                    state.last_fired.iter().map(|l| if alive(l) { -1e30 } else { 0.0 }).collect();
-                if offset.contains(&0.0) {
-                    let left = program.output(ERROR);
-                    let bindings = state.bindings().with("x", &batch);
-                    revival.run(cx, &bindings.with("left", left).with("offset", &offset))?;
-                    for (i, g) in gradients.iter_mut().enumerate() {
-                        g.iter_mut().zip(revival.output(i)).for_each(|(g, x)| *g += x);
-                    }
-                }
-            }
-            state.step(self, &self.adam(t), t as u64, gradients, cx);
+            watch(t, pass.latents());
+            pass.fired(&mut |j| state.last_fired[j] = t);
+            pass.revive(cx, &state.weights, &state.last_fired, t);
+            state.step(self, t, &*pass, cx);
             if self.resamples_after(t) {
-                state.resample(program.output(ERROR), &mut resample.block(t as u64));
+                state.resample(pass.error(), &mut resample.block(t as u64));
                 state.resampled = t;
             }
         }
         let [w_enc, mut b_enc, w_dec, mut b_dec] = state.weights;
         for b in [&mut b_enc, &mut b_dec] {
-            b.data_mut().iter_mut().for_each(|b| *b = (f64::from(*b) * scale) as f32);
+            b.iter_mut().for_each(|b| *b = (f64::from(*b) * scale) as f32);
         }
-        Ok(Trained { w_enc, b_enc, w_dec, b_dec, scale })
-    }
-
-    /// Outputs: four gradients, loss, latents, error of each element.
-    fn program(&self, d: usize) -> Result<Program, Error> {
-        let mut g = Graph::new();
-        let x = g.input("x", &[self.batch, d]);
-        let leaves = Leaves::record(&mut g, d, self.n_latents);
-        let pre = record_pre(&mut g, x, &leaves, true)?;
-        let z = (self.latents)(&mut g, pre)?;
-        let y = record_decode(&mut g, z, &leaves)?;
-        let error = g.sub(x, y)?; // [sample, unit]
-        let square = g.mul(error, error)?;
-        let mut loss = g.mean(square)?;
-        if let Some(p) = &self.penalty {
-            let paid = (p.record)(&mut g, z, &leaves)?;
-            let weight = g.input("penalty", &[]);
-            let paid = g.mul(paid, weight)?;
-            loss = g.add(loss, paid)?;
-        }
-        let mut outputs = g.gradient(loss, &leaves.all())?;
-        outputs.extend([loss, z, error]);
-        Ok(Program::compile(&g, &outputs)?)
-    }
-
-    /// The gradients of the auxiliary loss.
-    fn revival(&self, a: &Auxiliary, d: usize) -> Result<Program, Error> {
-        let mut g = Graph::new();
-        let x = g.input("x", &[self.batch, d]);
-        let left = g.input("left", &[self.batch, d]);
-        let offset = g.input("offset", &[self.n_latents]);
-        let leaves = Leaves::record(&mut g, d, self.n_latents);
-        let pre = record_pre(&mut g, x, &leaves, true)?;
-        let dead = g.add(pre, offset)?;
-        let dead = g.top_k(dead, a.k)?;
-        let z = g.relu(dead)?;
-        let y = g.einsum("bn,nd->bd", z, leaves.w_dec)?;
-        let error = g.sub(left, y)?;
-        let square = g.mul(error, error)?;
-        let loss = g.mean(square)?;
-        let loss = g.scale(loss, a.coefficient as f32)?;
-        let gradients = g.gradient(loss, &leaves.all())?;
-        Ok(Program::compile(&g, &gradients)?)
+        Ok(Trained {
+            w_enc: Tensor::new(&[self.n_latents, d], w_enc)?.transposed()?,
+            b_enc: Tensor::new(&[self.n_latents], b_enc)?,
+            w_dec: Tensor::new(&[self.n_latents, d], w_dec)?,
+            b_dec: Tensor::new(&[d], b_dec)?,
+            scale,
+        })
     }
 }
 
@@ -248,13 +253,20 @@ fn deviation(data: &Data, mean: &[f64]) -> f64 {
     if deviation > 0.0 { deviation } else { 1.0 }
 }
 
+/// Rows that one thread updates together, while their gradients are at hand.
+const ROWS: usize = 8;
+
+thread_local! {
+    /// Memory for gradients of [`ROWS`] latents.
+    static GRADIENTS: Cell<Vec<f32>> = const { Cell::new(vec![]) };
+}
+
 struct State {
     d: usize,
     n: usize,
-    /// In order of [`NAMES`].
-    weights: [Tensor; 4],
-    first: [Vec<f32>; 4],
-    second: [Vec<f32>; 4],
+    weights: Weights,
+    first: Weights,
+    second: Weights,
     /// The step at which each latent last fired; 0 if it never did.
     last_fired: Vec<usize>,
     /// The step after which dead latents last started anew.
@@ -265,43 +277,54 @@ impl State {
     fn new(kind: &Loop, d: usize, seed: u64, mean: &[f64], scale: f64) -> Result<Self, Error> {
         let n = kind.n_latents;
         let mut draw = Stream::new(seed, &format!("{}/init", kind.method)).block(0);
-        let w_dec = Tensor::new(&[n, d], unit_directions(n, d, &mut draw))?;
+        let w_dec = unit_directions(n, d, &mut draw);
         let b_dec = mean.iter().map(|m| (m / scale) as f32).collect();
-        let weights = [w_dec.transposed()?, Tensor::zeros(&[n]), w_dec, Tensor::new(&[d], b_dec)?];
-        let zeros = || std::array::from_fn(|i| vec![0.0; weights[i].data().len()]);
+        let weights = [w_dec.clone(), vec![0.0; n], w_dec, b_dec];
+        let zeros = || std::array::from_fn(|i| vec![0.0; weights[i].len()]);
         let (first, second) = (zeros(), zeros());
         Ok(Self { d, n, weights, first, second, last_fired: vec![0; n], resampled: 0 })
     }
 
-    fn bindings(&self) -> Bindings<'_> {
-        let mut bindings = Bindings::new();
-        for (name, w) in NAMES.iter().zip(&self.weights) {
-            bindings.bind(name, w.data());
-        }
-        bindings
-    }
-
-    fn step(
-        &mut self,
-        kind: &Loop,
-        adam: &AdamW,
-        t: u64,
-        mut gradients: [Vec<f32>; 4],
-        cx: &Context,
-    ) {
-        if kind.unit_rows {
-            let rows = self.weights[W_DEC].data().chunks_exact(self.d);
-            gradients[W_DEC].chunks_exact_mut(self.d).zip(rows).for_each(|(g, w)| reject(g, w));
-        }
-        for (i, gradient) in gradients.iter().enumerate() {
-            let (m, v) = (&mut self.first[i], &mut self.second[i]);
-            adam.step(cx, t, self.weights[i].data_mut(), gradient, m, v);
-        }
-        if kind.unit_rows {
-            self.weights[W_DEC].data_mut().chunks_exact_mut(self.d).for_each(|row| {
-                normalise(row);
-            });
-        }
+    /// One pass over all that belongs to each latent: its gradients, the step along them, the
+    /// length of its decoder row.
+    fn step(&mut self, kind: &Loop, t: usize, pass: &dyn Pass, cx: &Context) {
+        let (adam, d, alone) = (kind.adam(t), self.d, cx.alone());
+        let t = t as u64;
+        let ([w0, w1, w2, w3], [m0, m1, m2, m3], [v0, v1, v2, v3]) =
+            (each(&mut self.weights), each(&mut self.first), each(&mut self.second));
+        let units = [d, 1, d, d, 1, d, d, 1, d];
+        cx.split_all([w0, w1, w2, m0, m1, m2, v0, v1, v2], units, 32 * d, |start, mut parts| {
+            let mut memory = GRADIENTS.take();
+            memory.resize(ROWS * (2 * d + 1) + 2 * d, 0.0);
+            let count = parts[B_ENC].len();
+            for at in (0..count).step_by(ROWS) {
+                let len = ROWS.min(count - at);
+                let (enc, rest) = memory.split_at_mut(len * d);
+                let (dec, rest) = rest.split_at_mut(len * d);
+                let (bias, rest) = rest.split_at_mut(len);
+                let latents = start + at..start + at + len;
+                pass.rows(&alone, latents, [enc, bias, dec], &mut rest[..2 * d]);
+                let [w0, w1, w2, m0, m1, m2, v0, v1, v2] = {
+                    let mut i = 0;
+                    parts.each_mut().map(|part| {
+                        let unit = units[i];
+                        i += 1;
+                        &mut part[at * unit..(at + len) * unit]
+                    })
+                };
+                if kind.unit_rows {
+                    reject(dec, w2, d);
+                }
+                adam.step(&alone, t, w0, enc, m0, v0);
+                adam.step(&alone, t, w1, bias, m1, v1);
+                adam.step(&alone, t, w2, dec, m2, v2);
+                if kind.unit_rows {
+                    normalise_rows(w2, d);
+                }
+            }
+            GRADIENTS.set(memory);
+        });
+        adam.step(cx, t, w3, pass.b_dec(), m3, v3);
     }
 
     /// Starts latents that did not fire anew on what is left of samples of the last batch.
@@ -328,37 +351,72 @@ impl State {
                     break;
                 }
             }
-            let mut row = error[pick * d..(pick + 1) * d].to_vec();
-            normalise(&mut row);
-            self.weights[W_DEC].data_mut()[j * d..(j + 1) * d].copy_from_slice(&row);
-            for (i, &x) in row.iter().enumerate() {
-                self.weights[W_ENC].data_mut()[i * self.n + j] = x;
-            }
-            self.weights[B_ENC].data_mut()[j] = 0.0;
+            let row = j * d..(j + 1) * d;
+            self.weights[W_DEC][row.clone()].copy_from_slice(&error[pick * d..(pick + 1) * d]);
+            normalise(&mut self.weights[W_DEC][row.clone()]);
+            let [w_enc, b_enc, w_dec, _] = &mut self.weights;
+            w_enc[row.clone()].copy_from_slice(&w_dec[row.clone()]);
+            b_enc[j] = 0.0;
             for moments in [&mut self.first, &mut self.second] {
-                moments[W_DEC][j * d..(j + 1) * d].fill(0.0);
-                moments[W_ENC].iter_mut().skip(j).step_by(self.n).for_each(|x| *x = 0.0);
+                moments[W_DEC][row.clone()].fill(0.0);
+                moments[W_ENC][row.clone()].fill(0.0);
                 moments[B_ENC][j] = 0.0;
             }
         }
     }
 }
 
-/// Removes the part of `g` along the unit vector `w`.
-fn reject(g: &mut [f32], w: &[f32]) {
-    let along: f64 = g.iter().zip(w).map(|(&g, &w)| f64::from(g) * f64::from(w)).sum();
-    for (g, &w) in g.iter_mut().zip(w) {
-        *g = (f64::from(*g) - along * f64::from(w)) as f32;
+fn each(weights: &mut Weights) -> [&mut [f32]; 4] {
+    weights.each_mut().map(Vec::as_mut_slice)
+}
+
+/// Sums over i of `a[r, i]` `b[r, i]` in f64, ascending, for at most [`ROWS`] rows: all at once, because
+/// each sum waits for its last term.
+fn products(a: &[f32], b: &[f32], d: usize) -> [f64; ROWS] {
+    let mut sums = [0.0; ROWS];
+    if a.len() == ROWS * d {
+        let a: [&[f32]; ROWS] = std::array::from_fn(|r| &a[r * d..(r + 1) * d]);
+        let b: [&[f32]; ROWS] = std::array::from_fn(|r| &b[r * d..(r + 1) * d]);
+        for i in 0..d {
+            for r in 0..ROWS {
+                sums[r] += f64::from(a[r][i]) * f64::from(b[r][i]);
+            }
+        }
+    } else {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.chunks_exact(d).zip(b.chunks_exact(d))) {
+            for (&a, &b) in a.iter().zip(b) {
+                *sum += f64::from(a) * f64::from(b);
+            }
+        }
     }
+    sums
+}
+
+/// Removes from each row of `g` the part along the unit row of `w`, for at most [`ROWS`] rows.
+fn reject(g: &mut [f32], w: &[f32], d: usize) {
+    let along = products(g, w, d);
+    for ((g, w), along) in g.chunks_exact_mut(d).zip(w.chunks_exact(d)).zip(along) {
+        for (g, &w) in g.iter_mut().zip(w) {
+            *g = (f64::from(*g) - along * f64::from(w)) as f32;
+        }
+    }
+}
+
+/// Makes rows unit vectors and returns their lengths, for at most [`ROWS`] rows; rows of zeros stay.
+fn normalise_rows(rows: &mut [f32], d: usize) -> [f64; ROWS] {
+    let norms = products(rows, rows, d).map(f64::sqrt);
+    for (row, norm) in rows.chunks_exact_mut(d).zip(norms) {
+        if norm > 0.0 {
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+        }
+    }
+    norms
 }
 
 /// Makes a row a unit vector and returns its length; a row of zeros stays.
 pub(crate) fn normalise(row: &mut [f32]) -> f64 {
-    let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
-    if norm > 0.0 {
-        row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
-    }
-    norm
+    let d = row.len();
+    normalise_rows(row, d)[0]
 }
 
 /// Sparse sums of known directions, for the tests of every kind.
@@ -439,5 +497,83 @@ pub(crate) mod tests {
             }
         }
         assert_ne!(method.decompose(&data, s, 2, &Context::single()).unwrap(), first);
+    }
+
+    /// The first digits of the hash of a dictionary's weights.
+    fn digest(method: &dyn Decompose, data: &Data, s: serde_json::Value, threads: usize) -> String {
+        let cx = Context::new(Kernels::detect(), threads);
+        let d = method.decompose(data, &set(s), 3, &cx).unwrap();
+        let mut values = vec![];
+        for t in [&d.w_enc, &d.b_enc, &d.w_dec, &d.b_dec] {
+            values.extend_from_slice(t.data());
+        }
+        if let crate::Encode::JumpRelu { threshold } = &d.encode {
+            values.push(threshold[0]);
+        }
+        flyroom_tensor::hash::floats(&values).to_string()[..16].into()
+    }
+
+    /// Recorded when every kind was trained by a dense graph, W_enc `[unit, latent]` and all.
+    #[test]
+    fn dictionaries_are_those_of_the_dense_graph() {
+        use crate::{batch_topk::BATCH_TOPK, l1::L1, topk::TOPK};
+        use serde_json::json;
+        let (twenty, pentagon) = (twenty(700).0, pentagon(900, 4));
+        let cases: [(&dyn Decompose, &Data, serde_json::Value, &str); 8] = [
+            (
+                &TOPK,
+                &twenty,
+                json!({"n_latents": 67, "k": 3, "steps": 120, "batch": 61}),
+                "2f5cf1ec73220494",
+            ),
+            (
+                &TOPK,
+                &twenty,
+                json!({"n_latents": 40, "k": 40, "steps": 50, "batch": 33, "resamples": 0}),
+                "8ae25122b80f074f",
+            ),
+            (
+                &TOPK,
+                &twenty,
+                json!({"n_latents": 131, "k": 5, "steps": 150, "batch": 37, "auxk": 16, "dead_after": 5}),
+                "3165409aaeacb9d7",
+            ),
+            (
+                &TOPK,
+                &pentagon,
+                json!({"n_latents": 1031, "k": 2, "steps": 60, "batch": 64, "auxk": 70, "dead_after": 3, "resamples": 3}),
+                "6d9ba64b221e8fb2",
+            ),
+            (
+                &BATCH_TOPK,
+                &twenty,
+                json!({"n_latents": 67, "k": 2.5, "steps": 120, "batch": 61}),
+                "cc16672c24d83f61",
+            ),
+            (
+                &BATCH_TOPK,
+                &pentagon,
+                json!({"n_latents": 131, "k": 1.3, "steps": 120, "batch": 257, "auxk": 9, "dead_after": 4}),
+                "baf87eb05fdbbe70",
+            ),
+            (
+                &L1,
+                &twenty,
+                json!({"n_latents": 67, "steps": 120, "batch": 61, "resamples": 2}),
+                "605a3bd312a65068",
+            ),
+            (
+                &L1,
+                &pentagon,
+                json!({"n_latents": 13, "steps": 200, "batch": 64, "beta1": 0.9}),
+                "0e53665ccb87e77d",
+            ),
+        ];
+        for (method, data, s, wanted) in cases {
+            for threads in [1, 2, 7] {
+                let got = digest(method, data, s.clone(), threads);
+                assert_eq!(got, wanted, "{} {s}, {threads} threads", method.entry().name);
+            }
+        }
     }
 }

@@ -161,6 +161,11 @@ impl Context {
         Self::new(Kernels::detect(), 1)
     }
 
+    /// The same kernels on the calling thread alone: for what one of several threads does.
+    pub fn alone(&self) -> Self {
+        Self { kernels: self.kernels, threads: 1, pool: None }
+    }
+
     /// How many threads work, the caller's among them.
     pub fn threads(&self) -> usize {
         self.threads
@@ -229,6 +234,31 @@ impl Context {
             let elements = range.start * unit..(range.end * unit).min(len);
             // SAFETY: `ranges` hands out disjoint ranges of units.
             f(range.start, unsafe { shared.slice(elements) });
+        });
+    }
+
+    /// [`Context::split`] of several arrays at once: `out[i]` has `units[i]` elements for each of
+    /// equally many units.
+    ///
+    /// # Panics
+    /// If the arrays have not equally many units.
+    pub fn split_all<const N: usize>(
+        &self,
+        out: [&mut [f32]; N],
+        units: [usize; N],
+        cost_per_unit: usize,
+        f: impl Fn(usize, [&mut [f32]; N]) + Sync,
+    ) {
+        let units = units.map(|unit| unit.max(1));
+        let count = out.first().map_or(0, |out| out.len() / units[0]);
+        assert!(out.iter().zip(units).all(|(out, unit)| out.len() == count * unit));
+        let shared = out.map(SharedMut::new);
+        self.ranges(count, cost_per_unit, |range| {
+            // SAFETY: `ranges` hands out disjoint ranges of units.
+            let parts = std::array::from_fn(|i| unsafe {
+                shared[i].slice(range.start * units[i]..range.end * units[i])
+            });
+            f(range.start, parts);
         });
     }
 }

@@ -2,6 +2,7 @@
 //! this CPU has and with 1, 2 and 3 threads, gives the bits of its definition.
 
 use super::adamw::{AdamW, sgd};
+use super::sparse::{Active, combine, inner};
 use super::{elementwise, norm, product::Product, reduce, softmax};
 use crate::context::{Context, Kernels};
 use crate::hash;
@@ -500,6 +501,65 @@ fn optimisers_agree_everywhere_and_adamw_with_f64() {
     for i in 0..n {
         let buffer = g1[i] * 0.9 + g2[i];
         assert_eq!(both[i], p0[i] - g1[i] * 0.1 - buffer * 0.1);
+    }
+}
+
+#[test]
+fn products_with_active_elements_are_the_dense_ones() {
+    for (rows, cols, d, k) in [(0, 3, 2, 1), (1, 1, 1, 1), (7, 131, 37, 5), (61, 523, 277, 40)] {
+        let mut g = Stream::new(9, "sparse").block((rows * cols) as u64);
+        let (x, shift) = (normals(rows * cols, &mut g), normals(cols, &mut g));
+        let (table, back) = (normals(cols * d, &mut g), normals(rows * d, &mut g));
+        // The matrix, and which elements are active, by definition.
+        let mut z = vec![0.0; rows * cols];
+        for r in 0..rows {
+            let row: Vec<f32> = (0..cols).map(|j| x[r * cols + j] + shift[j]).collect();
+            let mut order: Vec<usize> = (0..cols).collect();
+            order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+            order.iter().take(k).filter(|&&j| row[j] > 0.0).for_each(|&j| z[r * cols + j] = row[j]);
+        }
+        let dense = |m: usize, n: usize, k: usize, a: [usize; 2], b: [usize; 2]| {
+            Product::new(
+                vec![[0, 0, 0]],
+                (0..m).map(|i| [i * a[0], i * n]).collect(),
+                (0..n).map(|i| [i * b[0], i]).collect(),
+                (0..k).map(|i| [i * a[1], i * b[1]]).collect(),
+            )
+        };
+        let plain = Context::new(Kernels::Portable, 1);
+        let (mut y, mut dw) = (vec![0.0; rows * d], vec![0.0; cols * d]);
+        let mut dz = vec![0.0; rows * cols];
+        dense(rows, d, cols, [cols, 1], [1, d]).run(&plain, &z, &table, &mut y);
+        dense(cols, d, rows, [1, cols], [1, d]).run(&plain, &z, &back, &mut dw);
+        dense(rows, cols, d, [d, 1], [d, 1]).run(&plain, &back, &table, &mut dz);
+        for cx in contexts() {
+            let mut active = Active::default();
+            active.take_largest_of_rows(&cx, &mut x.clone(), &shift, k);
+            let mut slopes = vec![f32::NAN; active.values().len()];
+            let mut got = vec![f32::NAN; rows * d];
+            active.each_row(&cx, &mut slopes, [&mut got], d, 1 << 20, |r, slopes, [y]| {
+                combine(&cx.alone(), active.row(r), &table, y);
+                inner(&cx.alone(), &back[r * d..(r + 1) * d], &table, active.row(r).0, slopes);
+            });
+            assert_eq!(to_bits(&got), to_bits(&y));
+            let mut by_column = vec![];
+            active.by_column(active.values(), &mut by_column);
+            let mut row = vec![f32::NAN; d];
+            for j in 0..cols {
+                let (samples, places) = active.column(j);
+                combine(&cx, (samples, &by_column[places]), &back, &mut row);
+                assert_eq!(to_bits(&row), to_bits(&dw[j * d..(j + 1) * d]));
+            }
+            let mut slopes = slopes.into_iter();
+            for r in 0..rows {
+                for &j in active.row(r).0 {
+                    let wanted = dz[r * cols + j as usize];
+                    assert_eq!(slopes.next().map(f32::to_bits), Some(wanted.to_bits()));
+                }
+                assert!(active.row(r).0.iter().all(|&j| z[r * cols + j as usize] > 0.0));
+            }
+            assert_eq!(active.values().len(), z.iter().filter(|z| **z > 0.0).count());
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! 2024). Of equal elements the one with the lower index stays.
 
 use crate::kernel::{Applied, Arg, Arg64, rows, shapes_error};
+use crate::kernels::largest::{largest, order};
 use crate::{Context, Error, Graph, Kernel, Op, Value};
 
 /// Keeps the k largest of each row.
@@ -11,41 +12,32 @@ pub struct TopK {
     pub k: usize,
 }
 
-/// Indices of the k largest, unordered. What is not a number is smaller than every number.
-fn largest<T: PartialOrd + Copy>(row: &[T], k: usize, order: &mut Vec<usize>) {
-    order.clear();
-    candidates(row, k, order);
-    if order.len() < k {
-        order.clear();
-        order.extend(0..row.len());
-    }
-    if k < order.len() {
-        order.select_nth_unstable_by(k, |&a, &b| {
-            let number = |i: usize| row[i].partial_cmp(&row[i]).is_some();
-            let by_value = row[b].partial_cmp(&row[a]);
-            by_value.unwrap_or_else(|| number(b).cmp(&number(a))).then(a.cmp(&b))
-        });
-        order.truncate(k);
-    }
-}
-
-/// Few indices, the k largest among them: of k groups each has an element as large as the smallest
-/// of the groups' maxima, so nothing below it is among the k largest. Fewer than k where elements
-/// are not numbers.
-fn candidates<T: PartialOrd + Copy>(row: &[T], k: usize, order: &mut Vec<usize>) {
-    if k == 0 {
+/// y = values at the k largest of each row of x, zeros elsewhere.
+fn pick(cx: &Context, k: usize, x: &Arg, values: &[f32], y: &mut [f32]) {
+    let (_, cols) = x.rows();
+    let x = x.real();
+    if cols == 0 {
         return;
     }
-    let (first, rest) = row.split_at(k.min(row.len()));
-    let mut maxima = first.to_vec();
-    for chunk in rest.chunks(k) {
-        for (m, &x) in maxima.iter_mut().zip(chunk) {
-            *m = if x > *m { x } else { *m };
+    let alone = cx.alone();
+    cx.split(y, cols, 2 * cols, |first, y| {
+        for (r, y) in y.chunks_exact_mut(cols).enumerate() {
+            let row = (first + r) * cols..(first + r + 1) * cols;
+            let values = &values[row.clone()];
+            y.fill(0.0);
+            largest(&alone, &x[row], k, |i| y[i as usize] = values[i as usize]);
         }
-    }
-    let smallest = maxima.into_iter().reduce(|a, b| if b < a { b } else { a });
-    if let Some(bound) = smallest {
-        order.extend((0..row.len()).filter(|&i| row[i] >= bound));
+    });
+}
+
+/// The same in f64, by sorting.
+fn pick64(k: usize, x: &Arg64, values: &[f64], y: &mut [f64]) {
+    let cols = rows(x.shape).1.max(1);
+    y.fill(0.0);
+    for (r, row) in x.real.chunks(cols).enumerate() {
+        let mut found: Vec<usize> = (0..row.len()).collect();
+        found.sort_by(|&a, &b| order(row, a, b));
+        found.iter().take(k).for_each(|&i| y[r * cols + i] = values[r * cols + i]);
     }
 }
 
@@ -62,30 +54,11 @@ impl Kernel for TopK {
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
-        let (_, cols) = x[0].rows();
-        let x = x[0].real();
-        if cols == 0 {
-            return;
-        }
-        cx.split(y, cols, 8 * cols, |first, y| {
-            let mut order = Vec::with_capacity(cols);
-            for (r, y) in y.chunks_exact_mut(cols).enumerate() {
-                let row = &x[(first + r) * cols..(first + r + 1) * cols];
-                largest(row, self.k, &mut order);
-                y.fill(0.0);
-                order.iter().for_each(|&i| y[i] = row[i]);
-            }
-        });
+        pick(cx, self.k, &x[0], x[0].real(), y);
     }
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
-        let (_, cols) = rows(x[0].shape);
-        let mut order = vec![];
-        for (row, y) in x[0].real.chunks(cols.max(1)).zip(y.chunks_mut(cols.max(1))) {
-            largest(row, self.k, &mut order);
-            y.fill(0.0);
-            order.iter().for_each(|&i| y[i] = row[i]);
-        }
+        pick64(self.k, &x[0], x[0].real, y);
     }
 }
 
@@ -102,24 +75,12 @@ impl Kernel for TopKSlope {
         Ok(x[0].to_vec())
     }
 
-    fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {
-        let (_, cols) = x[0].rows();
-        let mut order = vec![];
-        y.fill(0.0);
-        for (r, row) in x[0].real().chunks(cols.max(1)).enumerate() {
-            largest(row, self.0.k, &mut order);
-            order.iter().for_each(|&i| y[r * cols + i] = x[1].real()[r * cols + i]);
-        }
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        pick(cx, self.0.k, &x[0], x[1].real(), y);
     }
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
-        let (_, cols) = rows(x[0].shape);
-        let mut order = vec![];
-        y.fill(0.0);
-        for (r, row) in x[0].real.chunks(cols.max(1)).enumerate() {
-            largest(row, self.0.k, &mut order);
-            order.iter().for_each(|&i| y[r * cols + i] = x[1].real[r * cols + i]);
-        }
+        pick64(self.0.k, &x[0], x[1].real, y);
     }
 }
 
