@@ -166,10 +166,10 @@ fn profile(workload: &Workload, init: &Weights, steps: usize, cx: &Context) -> O
     let mut costs: BTreeMap<String, (usize, f64)> = BTreeMap::new();
     for t in 0..=steps {
         let mut start = Instant::now();
-        program.run_watched(cx, &bindings, &mut |name, shapes| {
+        program.run_watched(cx, &bindings, &mut |names, shapes| {
             let now = Instant::now();
             if t > 0 {
-                let cost = costs.entry(format!("{name} {shapes:?}")).or_default();
+                let cost = costs.entry(format!("{} {shapes:?}", names.join(" "))).or_default();
                 *cost = (cost.0 + 1, cost.1 + (now - start).as_secs_f64());
             }
             start = Instant::now();

@@ -1,11 +1,15 @@
-//! From a graph to something that runs: prune, plan the buffers once, execute many times.
+//! From a graph to something that runs: prune, group, plan the buffers once, execute many times.
 //!
-//! Nodes that no output reads are dropped. The rest run in order of recording; a buffer goes back
-//! to the free list after its last reader, so a steady step allocates nothing.
+//! Nodes that no output reads are dropped. Steps that can walk through pieces together do so
+//! ([`group`]), the others run alone; a buffer goes back to the free list behind its last reader.
 
-use crate::graph::Node;
-use crate::kernel::{Arg, Data};
+mod group;
+mod plan;
+
+use crate::kernel::Data;
 use crate::{Context, Error, Graph, Kernel, Op, Tensor, Value};
+use group::{Group, Outside};
+use plan::Planner;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,14 +77,6 @@ impl Compute {
 }
 
 #[derive(Debug, Clone)]
-struct Step {
-    compute: Compute,
-    x: Vec<(Place, Vec<usize>)>,
-    buffer: usize,
-    len: usize,
-}
-
-#[derive(Debug, Clone)]
 struct Leaf {
     name: String,
     len: usize,
@@ -89,12 +85,15 @@ struct Leaf {
     limit: Option<usize>,
 }
 
+/// Told of steps that are done: the operations' names, the shapes of the last one's operands.
+pub type Done<'d> = dyn FnMut(&[&'static str], &[Vec<usize>]) + 'd;
+
 /// A compiled graph with its buffers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Program {
     leaves: Vec<Leaf>,
     constants: Vec<Arc<Tensor>>,
-    steps: Vec<Step>,
+    groups: Vec<Group>,
     buffers: Vec<Vec<f32>>,
     outputs: Vec<(Place, Vec<usize>)>,
     /// Copies of outputs that are leaves themselves.
@@ -104,105 +103,7 @@ pub struct Program {
 impl Program {
     /// Compiles what `outputs` need.
     pub fn compile(g: &Graph, outputs: &[Value]) -> Result<Self, Error> {
-        let n = g.nodes.len();
-        let root = |mut v: Value| {
-            while let Node::Alias { of, .. } = g.nodes[v.index()] {
-                v = of;
-            }
-            v
-        };
-        // last[i]: the last step that reads node i; usize::MAX for outputs.
-        let mut live = vec![false; n];
-        let mut last = vec![0usize; n];
-        for &v in outputs {
-            if g.is_index(v) {
-                let why = "an index leaf cannot be an output";
-                return Err(crate::kernel::shapes_error("compile", &[g.shape(v)], why));
-            }
-            live[root(v).index()] = true;
-            last[root(v).index()] = usize::MAX;
-        }
-        for i in (0..n).rev() {
-            if !live[i] {
-                continue;
-            }
-            for &v in g.nodes[i].inputs() {
-                let r = root(v).index();
-                live[r] = true;
-                last[r] = last[r].max(i);
-            }
-        }
-        let mut program = Self {
-            leaves: vec![],
-            constants: vec![],
-            steps: vec![],
-            buffers: vec![],
-            outputs: vec![],
-            leaf_outputs: BTreeMap::new(),
-        };
-        let mut place: Vec<Option<Place>> = vec![None; n];
-        let mut free: Vec<usize> = vec![];
-        let mut sizes: Vec<usize> = vec![];
-        for i in 0..n {
-            if !live[i] {
-                continue;
-            }
-            let len = g.shapes[i].iter().product();
-            let (compute, x) = match &g.nodes[i] {
-                Node::Alias { .. } => continue,
-                Node::Leaf { name, index } => {
-                    place[i] = Some(Place::Leaf(program.leaves.len()));
-                    let leaf = Leaf { name: name.clone(), len, index: *index, limit: None };
-                    program.leaves.push(leaf);
-                    continue;
-                }
-                Node::Constant(t) => {
-                    place[i] = Some(Place::Constant(program.constants.len()));
-                    program.constants.push(t.clone());
-                    continue;
-                }
-                Node::Apply { op, x } => (Compute::Op(op.clone()), x),
-                Node::Derived { kernel, x } => (Compute::Derived(kernel.clone()), x),
-            };
-            let mut operands = Vec::with_capacity(x.len());
-            let shapes: Vec<&[usize]> = x.iter().map(|&v| g.shape(v)).collect();
-            for (k, &v) in x.iter().enumerate() {
-                let p = place[root(v).index()].ok_or_else(|| Error::Unbound(format!("{v:?}")))?;
-                operands.push((p, g.shape(v).to_vec()));
-                if let (Place::Leaf(l), Some(limit)) = (p, compute.kernel().index_limit(k, &shapes))
-                {
-                    let leaf = &mut program.leaves[l];
-                    leaf.limit = Some(leaf.limit.map_or(limit, |old| old.min(limit)));
-                }
-            }
-            // The smallest free buffer that is large enough; the output never overlaps an operand.
-            let fit = (0..free.len())
-                .filter(|&f| sizes[free[f]] >= len)
-                .min_by_key(|&f| (sizes[free[f]], free[f]));
-            let buffer = match fit {
-                Some(f) => free.swap_remove(f),
-                None => {
-                    sizes.push(len);
-                    sizes.len() - 1
-                }
-            };
-            place[i] = Some(Place::Buffer(buffer));
-            program.steps.push(Step { compute, x: operands, buffer, len });
-            let mut done: Vec<Value> = x.iter().map(|&v| root(v)).collect();
-            done.sort();
-            done.dedup();
-            for v in done {
-                if let (Some(Place::Buffer(b)), true) = (place[v.index()], last[v.index()] == i) {
-                    free.push(b);
-                }
-            }
-        }
-        for &v in outputs {
-            let p = place[root(v).index()].ok_or_else(|| Error::Unbound(format!("{v:?}")))?;
-            program.outputs.push((p, g.shape(v).to_vec()));
-        }
-        program.buffers = sizes.into_iter().map(|len| vec![0.0; len]).collect();
-        Ok(program)
+        Planner::new(g, outputs)?.plan(outputs)
     }
 
     /// Runs every step. Results stay in place until the next run.
@@ -210,13 +111,12 @@ impl Program {
         self.run_watched(cx, bindings, &mut |_, _| {})
     }
 
-    /// [`Program::run`] that tells of each step when it is done: the operation's name and the shapes
-    /// of its operands. What takes the time, for whoever has a clock.
+    /// [`Program::run`] that tells when steps are done. What takes the time, for whoever has a clock.
     pub fn run_watched(
         &mut self,
         cx: &Context,
         bindings: &Bindings,
-        done: &mut dyn FnMut(&'static str, &[&[usize]]),
+        done: &mut Done,
     ) -> Result<(), Error> {
         let mut bound = Vec::with_capacity(self.leaves.len());
         for leaf in &self.leaves {
@@ -224,25 +124,20 @@ impl Program {
                 bindings.0.get(&leaf.name).ok_or_else(|| Error::Unbound(leaf.name.clone()))?;
             bound.push(leaf.check(*data)?);
         }
-        for step in &self.steps {
-            let mut y = std::mem::take(&mut self.buffers[step.buffer]);
-            let x: Vec<Arg> = step
-                .x
-                .iter()
-                .map(|(place, shape)| {
-                    let len = shape.iter().product();
-                    let data = match *place {
-                        Place::Leaf(l) => bound[l],
-                        Place::Constant(c) => Data::Real(self.constants[c].data()),
-                        Place::Buffer(b) => Data::Real(&self.buffers[b][..len]),
-                    };
-                    Arg { data, shape }
-                })
-                .collect();
-            step.compute.kernel().run(cx, &x, &mut y[..step.len]);
-            let shapes: Vec<&[usize]> = step.x.iter().map(|(_, shape)| shape.as_slice()).collect();
-            done(step.compute.kernel().name(), &shapes);
-            self.buffers[step.buffer] = y;
+        let mut taken: Vec<Vec<f32>> = vec![];
+        for group in &self.groups {
+            taken.extend(group.outputs.iter().map(|&(b, _)| std::mem::take(&mut self.buffers[b])));
+            let outside =
+                Outside { bound: &bound, constants: &self.constants, buffers: &self.buffers };
+            group.run(cx, &outside, &mut taken);
+            for (&(b, _), y) in group.outputs.iter().zip(taken.drain(..)) {
+                self.buffers[b] = y;
+            }
+            if let Some(last) = group.members.last() {
+                let names: Vec<_> =
+                    group.members.iter().map(|m| m.compute.kernel().name()).collect();
+                done(&names, &last.shapes);
+            }
         }
         for (place, _) in &self.outputs {
             if let Place::Leaf(l) = *place
@@ -275,9 +170,14 @@ impl Program {
         self.buffers.iter().map(|b| 4 * b.len()).sum()
     }
 
+    /// Values that a run computes.
+    pub fn values(&self) -> usize {
+        self.groups.iter().map(|g| g.pieces * g.members.iter().map(|m| m.len).sum::<usize>()).sum()
+    }
+
     /// Steps that survived pruning.
     pub fn steps(&self) -> usize {
-        self.steps.len()
+        self.groups.iter().map(|g| g.members.len()).sum()
     }
 }
 

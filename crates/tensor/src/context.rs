@@ -293,6 +293,16 @@ impl<'a, T> SharedMut<'a, T> {
         }
     }
 
+    /// The elements of `range`, to be read.
+    ///
+    /// # Safety
+    /// No element is reachable by a live slice that can be written.
+    pub(crate) unsafe fn read(&self, range: Range<usize>) -> &[T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: in bounds by the line above, not written by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.add(range.start), range.len()) }
+    }
+
     /// The address of the first element, for writes to scattered places.
     pub(crate) fn ptr(&self) -> *mut T {
         self.start

@@ -69,6 +69,23 @@ pub struct Arg64<'a> {
     pub shape: &'a [usize],
 }
 
+/// How a kernel walks: piece i of the result needs piece i of the walked operands and all of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// Leading axes, the same of the result and of the walked operands.
+    pub axes: usize,
+    /// Which operands are walked.
+    pub walked: Vec<bool>,
+}
+
+impl Walk {
+    /// All `operands` along all but the last `kept` axes of a shape; `None` where there are no others.
+    pub(crate) fn all(operands: usize, shape: &[usize], kept: usize) -> Option<Self> {
+        let axes = shape.len().checked_sub(kept).filter(|&n| n > 0)?;
+        Some(Self { axes, walked: vec![true; operands] })
+    }
+}
+
 /// A computation from arrays to one array.
 pub trait Kernel: Debug + Send + Sync {
     /// The field's name for it; errors and tests use it.
@@ -87,7 +104,13 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
-    /// Writes every element of `y`, whatever it held.
+    /// The leading axes along which the result can be computed piece by piece; `None`: as a whole only.
+    fn walk(&self, _x: &[&[usize]]) -> Option<Walk> {
+        None
+    }
+
+    /// Writes every element of `y`, whatever it held. Where it can be walked, operands and result may be
+    /// some neighbouring pieces, their leading axes taken as one.
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]);
 
     /// The same function in f64, plainly.
@@ -147,6 +170,10 @@ impl Kernel for Arc<dyn Op> {
 
     fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
         (**self).index_limit(operand, x)
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        (**self).walk(x)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {

@@ -49,7 +49,7 @@ mod reference;
 pub mod simd;
 mod tensor;
 
-pub use compile::{Bindings, Program};
+pub use compile::{Bindings, Done, Program};
 pub use context::{Context, Kernels};
 pub use error::Error;
 pub use graph::{Edit, Graph, Value};

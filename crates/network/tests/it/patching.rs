@@ -771,12 +771,12 @@ fn a_loss_on_one_position_has_the_same_gradients_when_only_that_is_computed() {
                 program.run(&Context::single(), &bindings).unwrap();
                 let all = (0..outputs.len()).flat_map(|i| program.output(i).to_vec());
                 // A sum of nothing but skipped zeros may differ in their sign.
-                (bits(&all.map(|x| x + 0.0).collect::<Vec<_>>()), program.buffer_bytes())
+                (bits(&all.map(|x| x + 0.0).collect::<Vec<_>>()), program.values())
             };
             let (wanted, before) = run(&mut g, loss);
             let (got, after) = run(&mut narrow, outputs[0]);
             assert!(got == wanted, "{config:?} {form:?}");
-            assert!(after < before, "{after} of {before} bytes: {config:?} {form:?}");
+            assert!(after < before, "{after} of {before} values: {config:?} {form:?}");
         }
     }
 }

@@ -226,16 +226,35 @@ impl Product {
     /// # Panics
     /// If a slice is too short for the tables.
     pub fn run(&self, cx: &Context, a: &[f32], b: &[f32], c: &mut [f32]) {
+        self.run_first(cx, self.batch.len(), a, b, c);
+    }
+
+    /// The same for the first `batches` entries of the batch alone; the slices may end with them.
+    ///
+    /// # Panics
+    /// If a slice is too short for these, or there are not as many.
+    pub fn run_first(&self, cx: &Context, batches: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
         let plan = &self.plan;
-        let count = plan.batch.len() * plan.rows.len() * plan.cols.len();
+        let count = batches * plan.rows.len() * plan.cols.len();
         if count == 0 {
             return;
         }
-        let long_enough = a.len() >= plan.least[0] && b.len() >= plan.least[1];
+        let least = if batches == self.batch.len() {
+            plan.least
+        } else {
+            // What the entries left out reach further.
+            let reach = |entries: &[[usize; 3]], i: usize| entries.iter().map(|x| x[i]).max();
+            let last = |i: usize| {
+                let (all, some) = (reach(&self.batch, i), reach(&self.batch[..batches], i));
+                plan.least[i] - (all.unwrap_or(0) - some.unwrap_or(0))
+            };
+            [last(0), last(1), last(2)]
+        };
+        let long_enough = a.len() >= least[0] && b.len() >= least[1];
         assert!(long_enough || plan.ks.len() == 0, "an operand is shorter than its tables");
-        assert!(c.len() >= plan.least[2], "c is shorter than its tables");
+        assert!(c.len() >= least[2], "c is shorter than its tables");
         let (a, b) = if plan.swapped { (b, a) } else { (a, b) };
-        let grid = Grid::new(cx, plan);
+        let grid = Grid::new(cx, plan, batches);
         let c = SharedMut::new(c);
         cx.each(grid.len(), |i| {
             let (batch, rows, cols) = grid.get(i);
@@ -254,8 +273,8 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(cx: &Context, plan: &Plan) -> Self {
-        let sizes = [plan.batch.len(), plan.rows.len(), plan.cols.len()];
+    fn new(cx: &Context, plan: &Plan, batches: usize) -> Self {
+        let sizes = [batches, plan.rows.len(), plan.cols.len()];
         let mut grid = Grid { sizes, steps: sizes, counts: [1; 3] };
         // Sixteen multiply-adds count as one element operation; below 64 Ki of these it is not worth
         // waking another thread.

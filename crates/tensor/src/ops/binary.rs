@@ -1,7 +1,7 @@
 //! Elementwise operations of two arrays under numpy's broadcasting: axes align at the end, an
 //! axis of length 1 repeats.
 
-use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value};
 use std::sync::Arc;
 
@@ -132,6 +132,26 @@ impl Kernel for Binary {
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         broadcast(x[0], x[1]).ok_or_else(|| shapes_error(self.name(), x, "they do not broadcast"))
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        let out = broadcast(x[0], x[1])?;
+        let along = |s: &[usize]| {
+            if s.len() == out.len() {
+                s.iter().zip(&out).take_while(|(a, b)| a == b).count()
+            } else {
+                0
+            }
+        };
+        // An operand that has none of these axes is read whole.
+        let free = |s: &[usize]| {
+            let pad = out.len() - s.len();
+            pad + s.iter().take_while(|&&n| n == 1).count()
+        };
+        let of = |s: &[usize]| along(s).max(free(s));
+        let axes = of(x[0]).min(of(x[1]));
+        let walked: Vec<bool> = x.iter().map(|s| along(s) >= axes).collect();
+        (axes > 0 && walked.contains(&true)).then_some(Walk { axes, walked })
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {

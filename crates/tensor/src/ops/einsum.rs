@@ -6,7 +6,7 @@
 //! summed, in the order in which the left operand has them; each sum is one ascending chain of
 //! fused multiply-adds. A letter in one operand alone that the result lacks is an error.
 
-use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
 use crate::kernels::product::Product;
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value};
 use std::sync::Arc;
@@ -151,8 +151,23 @@ impl Kernel for Einsum {
         Ok(self.shape.clone())
     }
 
+    fn walk(&self, _x: &[&[usize]]) -> Option<Walk> {
+        // Batch axes in front of all three; rows alone would pack the other operand again and again.
+        let same = |i: usize| {
+            let at = |letters: &[char]| letters.get(i).copied();
+            at(&self.result).is_some()
+                && at(&self.result) == at(&self.left)
+                && at(&self.result) == at(&self.right)
+        };
+        let axes = (0..self.result.len()).take_while(|&i| same(i)).count();
+        (axes > 0).then(|| Walk { axes, walked: vec![true; 2] })
+    }
+
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
-        self.product.run(cx, x[0].real(), x[1].real(), y);
+        // Pieces are the first of as many: all batch entries are equally far apart.
+        let whole: usize = self.shape.iter().product();
+        let batches = self.product.batch.len() * y.len() / whole.max(1);
+        self.product.run_first(cx, batches, x[0].real(), x[1].real(), y);
     }
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {

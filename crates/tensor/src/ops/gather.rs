@@ -1,6 +1,6 @@
 //! Rows of a table by index: embeddings.
 
-use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Op, Value};
 
 /// Operands table `[rows, d]` and indices `[..]`; result `[.., d]`.
@@ -27,6 +27,11 @@ impl Kernel for Gather {
 
     fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
         (operand == 1).then(|| x[0][0])
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        let axes = x[1].len();
+        (axes > 0).then(|| Walk { axes, walked: vec![false, true] })
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! Cross-entropy of logits against target indices.
 
-use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Op, Value, kernels::softmax, math};
 
 /// Operands logits `[.., classes]` and targets `[..]`; result `[..]` in nats:
@@ -26,6 +26,10 @@ impl Kernel for CrossEntropy {
 
     fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
         if operand == 1 { x[0].last().copied() } else { None }
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(2, x[0], 1)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
@@ -68,6 +72,10 @@ impl Kernel for CrossEntropyVjp {
 
     fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
         CrossEntropy.index_limit(operand, x)
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(3, x[0], 1)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {

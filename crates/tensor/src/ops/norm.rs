@@ -3,7 +3,7 @@
 //! 2019); apart, because `hook_scale` lies between them.
 
 use super::narrowed_rows;
-use crate::kernel::{Applied, Arg, Arg64, rows, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, rows, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::norm};
 
 /// x - mean(x)
@@ -17,6 +17,10 @@ impl Kernel for Center {
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         Ok(x[0].to_vec())
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(1, x[0], 1)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
@@ -78,6 +82,10 @@ impl Kernel for RootMeanSquare {
             None => return Err(shapes_error("root_mean_square", x, "a scalar has no last axis")),
         }
         Ok(shape)
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(1, x[0], 1)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {

@@ -1,7 +1,7 @@
 //! Sums: of everything, and down to a shape that broadcasts back.
 
 use super::binary::broadcast;
-use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::reduce};
 use std::sync::Arc;
 
@@ -59,10 +59,20 @@ pub struct SumTo {
 }
 
 impl SumTo {
-    /// (kept, length) of each axis of `from`, after padding the target with ones in front.
-    fn axes(&self, from: &[usize]) -> Vec<(bool, usize)> {
-        let pad = from.len() - self.target.len();
-        from.iter().enumerate().map(|(i, &n)| (i >= pad && self.target[i - pad] == n, n)).collect()
+    /// (kept, length) of each axis of `from`, after padding the target with ones in front. Of pieces,
+    /// whose leading axes are one, `len` tells that it is kept.
+    fn axes(&self, from: &[usize], len: usize) -> Vec<(bool, usize)> {
+        let target = |i: usize| (i + self.target.len()).checked_sub(from.len());
+        let mut axes: Vec<(bool, usize)> = from
+            .iter()
+            .enumerate()
+            .map(|(i, &n)| (target(i).is_some_and(|t| self.target[t] == n), n))
+            .collect();
+        if let Some((first, rest)) = axes.split_first_mut() {
+            let kept: usize = rest.iter().filter(|a| a.0).map(|a| a.1).product();
+            first.0 = first.1 * kept == len;
+        }
+        axes
     }
 }
 
@@ -79,8 +89,14 @@ impl Kernel for SumTo {
         Ok(self.target.clone())
     }
 
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        let same = x[0].iter().zip(&self.target).take_while(|(a, b)| a == b).count();
+        let axes = if x[0].len() == self.target.len() { same } else { 0 };
+        (axes > 0).then(|| Walk { axes, walked: vec![true] })
+    }
+
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
-        let mut axes = self.axes(x[0].shape);
+        let mut axes = self.axes(x[0].shape, y.len());
         let mut current: std::borrow::Cow<[f32]> = x[0].real().into();
         if let Some(&(false, cols)) = axes.last()
             && cols != 1
@@ -106,7 +122,7 @@ impl Kernel for SumTo {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         y.fill(0.0);
-        let axes = self.axes(x[0].shape);
+        let axes = self.axes(x[0].shape, y.len());
         for (i, v) in x[0].real.iter().enumerate() {
             let (mut rest, mut offset, mut stride) = (i, 0, 1);
             for &(kept, n) in axes.iter().rev() {

@@ -2,7 +2,7 @@
 //! values with it, because x + m (v - x) would not restore v bit for bit.
 
 use super::binary::broadcast;
-use crate::kernel::{Applied, Arg, Arg64, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Tensor, Value};
 use std::sync::Arc;
 
@@ -21,6 +21,10 @@ impl Kernel for Select {
             return Err(shapes_error("select", x, "mask and both choices have one shape"));
         }
         Ok(x[1].to_vec())
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(3, x[0], 0)
     }
 
     fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {

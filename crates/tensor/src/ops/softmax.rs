@@ -1,7 +1,7 @@
 //! Softmax along the last axis, its logarithm, and the causal mask before it.
 
 use super::{loss::log_sum_exp, narrowed_rows};
-use crate::kernel::{Applied, Arg, Arg64, rows, shapes_error};
+use crate::kernel::{Applied, Arg, Arg64, Walk, rows, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::softmax, math};
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ impl Kernel for Softmax {
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         Ok(x[0].to_vec())
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(1, x[0], 1)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
@@ -56,6 +60,10 @@ impl Kernel for SoftmaxSlope {
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         Ok(x[0].to_vec())
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(2, x[0], 1)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
@@ -107,6 +115,10 @@ impl Kernel for LogSoftmax {
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         Ok(x[0].to_vec())
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(1, x[0], 1)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
@@ -195,6 +207,10 @@ impl Kernel for CausalMask {
         self.check(x)
     }
 
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(1, x[0], 2)
+    }
+
     fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {
         self.fill(x[0].real(), x[0].shape, f32::NEG_INFINITY, y);
     }
@@ -215,6 +231,10 @@ impl Kernel for CausalZero {
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         self.0.check(x)
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(1, x[0], 2)
     }
 
     fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! Elementwise functions of one array.
 
-use crate::kernel::{Applied, Arg, Arg64};
+use crate::kernel::{Applied, Arg, Arg64, Walk};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::elementwise, math};
 use std::sync::Arc;
 
@@ -100,6 +100,10 @@ impl Kernel for Unary {
         Ok(x[0].to_vec())
     }
 
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(1, x[0], 0)
+    }
+
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
         let x = x[0].real();
         match *self {
@@ -134,6 +138,10 @@ impl Kernel for Slope {
 
     fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
         Ok(x[0].to_vec())
+    }
+
+    fn walk(&self, x: &[&[usize]]) -> Option<Walk> {
+        Walk::all(2, x[0], 0)
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
