@@ -15,7 +15,7 @@ use crate::schedule::{CellId, Outcome};
 use crate::store::Cell;
 use crate::work::{Bench, RESULTS, standing_of};
 use flyroom_describe::Grid;
-use flyroom_organism::{Spec, Truth};
+use flyroom_organism::{Route, Spec, Truth};
 use flyroom_validate::audit::{AUDIT_FILE, AUDIT_SCHEMA, Audit, truth_hash};
 use std::collections::BTreeMap;
 
@@ -104,7 +104,8 @@ pub(crate) fn assemble(
             None => {}
         }
     }
-    let board = Board::from_results(found).crash_tested(&arms(layout, outcomes));
+    let (routes, arms) = kinds(layout, outcomes);
+    let board = Board::from_results(found).routed(&routes).crash_tested(&arms);
     let mut provenance = vec![
         ("flyroom".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("bits epoch".to_owned(), crate::BITS_EPOCH.to_string()),
@@ -128,18 +129,21 @@ pub(crate) fn assemble(
     Finished { report, bred, failures }
 }
 
-/// The organisms of a run that are traps or their control arms, in order of the plan.
-fn arms(layout: &Layout, outcomes: &[Outcome]) -> Vec<Arm> {
-    let mut out: Vec<Arm> = vec![];
+/// The construction route of each organism of a run, and those that are traps or their control arms
+/// in order of the plan.
+fn kinds(layout: &Layout, outcomes: &[Outcome]) -> (BTreeMap<String, Route>, Vec<Arm>) {
+    let (mut routes, mut arms) = (BTreeMap::new(), vec![]);
     for (label, id) in &layout.specimens {
         let spec = outcomes[id.index()].cell().and_then(|c| c.read_json("specimen.json").ok());
         let Some(Spec { organism, parameters, .. }) = spec else { continue };
-        let trapped = flyroom_organism::find(&organism).ok().and_then(|o| o.trap(&parameters));
-        if let (Some(trapped), false) = (trapped, out.iter().any(|a| a.label == *label)) {
-            out.push(Arm { label: label.clone(), organism, trapped });
+        let Ok(kind) = flyroom_organism::find(&organism) else { continue };
+        if routes.insert(label.clone(), kind.route()).is_none()
+            && let Some(trapped) = kind.trap(&parameters)
+        {
+            arms.push(Arm { label: label.clone(), organism, trapped });
         }
     }
-    out
+    (routes, arms)
 }
 
 /// The standing of the truths of a run that were audited, by organism and seed. An audit lies beside

@@ -29,7 +29,7 @@ use flyroom_organism::train::Nursery;
 use flyroom_organism::{self as organism, Organism, Parameters, Specimen, Subject, Truth};
 use flyroom_tensor::{Context, Stream};
 use flyroom_validate::{
-    Card, Observed, Trial, exam, misdescribed, parts, reassigned_parts, wiring,
+    Card, Observed, Trial, exam, misdescribed, parts, reassigned_parts, used, wiring,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -224,6 +224,13 @@ impl Bench {
             explained.primary = false;
             explained.details.insert("reconstruction".into(), serde_json::to_value(r)?);
             results.push(explained);
+        }
+        if let Ok(found) = used::used(subject, &dictionary, truth, seed)? {
+            let mut r =
+                base("used", found.used).null(found.null).oracle(found.oracle, OracleKind::Truth);
+            r.primary = false;
+            r.details.insert("variables".into(), serde_json::to_value(&found.variables)?);
+            results.push(r);
         }
         write_json(folder, "parts.json", &score)?;
         Ok(results)

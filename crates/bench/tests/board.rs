@@ -4,6 +4,7 @@ use flyroom_bench::board::{
     Absent, Board, CellResult, Grade, NullTheory, OracleKind, Role, Row, Source, Standing, Status,
     Table, Tier,
 };
+use flyroom_organism::Route;
 
 /// Scores of seeds 0.. between a null of .2 and the truth at 1, on an exact truth.
 fn results(method: &str, scores: &[f64]) -> Vec<CellResult> {
@@ -337,18 +338,31 @@ fn ranks_by_construction_route_are_means_over_its_organisms() {
             }));
         }
     }
-    let routes = Board::from_results(all).by_route();
-    let routes: Vec<_> =
-        routes.iter().map(|r| (r.source, r.method.as_str(), r.mean_rank, r.organisms)).collect();
+    let route = |name: &str, route| (name.to_owned(), route);
+    let made =
+        [route("a", Route::Compiled), route("b", Route::Compiled), route("c", Route::Trained)];
+    let board = Board::from_results(all.clone()).routed(&made.into());
+    let routes: Vec<_> = board
+        .routes
+        .as_ref()
+        .unwrap()
+        .iter()
+        .map(|r| (r.route, r.method.as_str(), r.mean_rank, r.organisms, r.seeds))
+        .collect();
     assert_eq!(
         routes,
         [
-            (Source::Compiled, "x", 1.5, 2),
-            (Source::Compiled, "y", 1.5, 2),
-            (Source::Generated, "x", 1.0, 1),
-            (Source::Generated, "y", 2.0, 1),
+            (Route::Compiled, "x", 1.5, 2, 4),
+            (Route::Compiled, "y", 1.5, 2, 4),
+            (Route::Trained, "x", 1.0, 1, 2),
+            (Route::Trained, "y", 2.0, 1, 2),
         ]
     );
+    let text = board.to_text();
+    assert!(text.contains("mcc trained  x 1.000 (1, 2), y 2.000 (1, 2)"), "{text}");
+    // One route alone is the board itself.
+    let all_compiled = ["a", "b", "c"].map(|name| route(name, Route::Compiled));
+    assert!(Board::from_results(all).routed(&all_compiled.into()).routes.is_none());
 }
 
 /// One explanation with a share of the way in each table.

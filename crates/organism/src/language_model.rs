@@ -94,6 +94,10 @@ impl Organism for LanguageModel {
         }
     }
 
+    fn route(&self) -> crate::Route {
+        crate::Route::Imported
+    }
+
     fn defaults(&self) -> Parameters {
         defaults_of::<Settings>()
     }

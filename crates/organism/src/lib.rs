@@ -43,7 +43,7 @@ pub use error::Error;
 pub use gauge::Gauge;
 pub use names::{named, nearest, overlaid};
 pub use organism::{
-    Entry, Organism, Parameters, Source, Standing, defaults_of, typed, with_defaults,
+    Entry, Organism, Parameters, Route, Source, Standing, defaults_of, typed, with_defaults,
 };
 pub use places::Places;
 pub use registry::{find, registry};

@@ -271,6 +271,10 @@ impl Organism for Analytic {
         }
     }
 
+    fn route(&self) -> crate::Route {
+        crate::Route::Analytic
+    }
+
     fn defaults(&self) -> Parameters {
         as_parameters(&self.standard)
     }

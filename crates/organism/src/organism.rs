@@ -45,6 +45,42 @@ pub enum Standing {
     Contested,
 }
 
+/// How a network of known truth was made. Methods are compared within a route too, for one that wins
+/// on compiled networks alone has shown nothing about trained ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Route {
+    /// Weights written from a program, or by hand, in this project.
+    Compiled,
+    /// Weights written by Tracr.
+    Tracr,
+    /// Weights by a formula.
+    Analytic,
+    /// Training was constrained to an algorithm.
+    Constrained,
+    /// Trained freely.
+    Trained,
+    /// Somebody else's network.
+    Imported,
+    /// There is nothing to find in it.
+    Null,
+}
+
+impl Route {
+    /// As it is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compiled => "compiled",
+            Self::Tracr => "tracr",
+            Self::Analytic => "analytic",
+            Self::Constrained => "constrained",
+            Self::Trained => "trained",
+            Self::Imported => "imported",
+            Self::Null => "null",
+        }
+    }
+}
+
 /// What the registry says about an organism.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
@@ -89,6 +125,16 @@ pub trait Organism: Sync + std::fmt::Debug {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error>;
+
+    /// How it was made: as a rule what the source of its truth says.
+    fn route(&self) -> Route {
+        match self.entry().source {
+            Source::Compiled => Route::Compiled,
+            Source::Constrained => Route::Constrained,
+            Source::ReverseEngineered | Source::Generated => Route::Trained,
+            Source::Nothing => Route::Null,
+        }
+    }
 
     /// Against what it was made, if it is a trap.
     fn trap(&self, parameters: &Parameters) -> Option<Trapped> {

@@ -171,6 +171,10 @@ impl Organism for Tracr {
         }
     }
 
+    fn route(&self) -> crate::Route {
+        crate::Route::Tracr
+    }
+
     fn defaults(&self) -> Parameters {
         defaults_of::<Settings>()
     }

@@ -103,8 +103,8 @@ pub(crate) const DECOY: Trap = Trap {
     aligned: false,
     aim: Aim {
         trap: "trap-decoy",
-        metrics: EDGES,
-        breaks: &[],
+        metrics: &["used", "edge-auroc"],
+        breaks: &["neurons", "pca"],
         seen_by: &["exact-patching"],
         symptom: "what it reads is there, and the network does not use it",
     },

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | are the parts the true ones? | `parts.rs` |
 //! | what does the reconstruction lose? | `reconstruction.rs` |
+//! | is what it reads also used? | `used.rs` |
 //! | are the edges the true ones, and are they enough? | `wiring.rs` |
 //! | which interventions are asked | `exam.rs` |
 //! | are their effects predicted? | `effect.rs` |
@@ -26,6 +27,7 @@ pub mod reconstruction;
 mod registry;
 mod trial;
 pub mod twins;
+pub mod used;
 pub mod wiring;
 
 pub use effect::{EffectScore, FLOAT_FLOOR, FamilyScore, LEAKY, LEAST, NO_EFFECT, Observed, Stage};

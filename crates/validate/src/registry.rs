@@ -41,6 +41,13 @@ pub const METRICS: &[MetricEntry] = &[
         oracle: "the identity: 1",
     },
     MetricEntry {
+        name: "used",
+        table: "parts",
+        summary: "mean effect of exchanging what a read-out of the latents reads; never ranked alone",
+        null: "random subspaces of the latents, of the same dimensions",
+        oracle: "the true directions of the variables that are used",
+    },
+    MetricEntry {
         name: "edge-auroc",
         table: "wiring",
         summary: "area under the ROC of edge scores against the true edges, ties averaged",

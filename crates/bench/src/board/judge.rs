@@ -37,7 +37,7 @@ pub(super) fn board(results: Vec<CellResult>) -> Board {
     faults.sort();
     faults.dedup();
     refused.sort();
-    Board { schema: SCHEMA, rows, crash_test: None, faults, refused }
+    Board { schema: SCHEMA, rows, routes: None, crash_test: None, faults, refused }
 }
 
 /// One group per row, its seeds ascending. A seed that stands twice and a number that is not

@@ -52,6 +52,7 @@ mod csv;
 mod judge;
 pub mod matrix;
 mod result;
+pub mod route;
 mod row;
 mod terminal;
 mod verdict;
@@ -59,10 +60,12 @@ mod verdict;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use flyroom_organism::Route;
 use serde::{Deserialize, Serialize};
 
 pub use matrix::{Arm, CrashTest};
 pub use result::{Absent, CellResult, NullTheory, OracleKind, Role, Source, Standing, Table, Tier};
+pub use route::RouteRank;
 pub use row::{Row, SeedScore, Status};
 pub use verdict::{Grade, Verdict};
 
@@ -86,6 +89,9 @@ pub struct Board {
     pub schema: u32,
     /// All rows: by table, organism, primary metrics first, tier, then the best first.
     pub rows: Vec<Row>,
+    /// Mean ranks by construction route, where the run has two or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteRank>>,
     /// Which methods the traps of the run break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crash_test: Option<CrashTest>,
@@ -95,29 +101,17 @@ pub struct Board {
     pub refused: Vec<String>,
 }
 
-/// Mean rank of a method over the organisms of one construction route.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RouteRank {
-    /// The table.
-    pub table: Table,
-    /// The metric.
-    pub metric: String,
-    /// The tier.
-    pub tier: Tier,
-    /// The construction route.
-    pub source: Source,
-    /// The method.
-    pub method: String,
-    /// Mean of its ranks.
-    pub mean_rank: f64,
-    /// On so many organisms.
-    pub organisms: usize,
-}
-
 impl Board {
     /// Groups results into rows, judges and ranks them.
     pub fn from_results(results: Vec<CellResult>) -> Self {
         judge::board(results)
+    }
+
+    /// With mean ranks by the routes of its organisms.
+    #[must_use]
+    pub fn routed(mut self, routes: &BTreeMap<String, Route>) -> Self {
+        self.routes = route::ranks(&self.rows, routes);
+        self
     }
 
     /// With the crash test of the traps among its organisms.
@@ -161,38 +155,6 @@ impl Board {
     /// One sentence for each method on each organism.
     pub fn verdicts(&self) -> Vec<Verdict> {
         verdict::all(self)
-    }
-
-    /// Ranks by construction route: a method that wins on compiled organisms only is not the best.
-    pub fn by_route(&self) -> Vec<RouteRank> {
-        let mut ranks: BTreeMap<_, Vec<u32>> = BTreeMap::new();
-        for row in &self.rows {
-            if let Some(rank) = row.rank {
-                let route =
-                    (row.table, row.metric.clone(), row.tier, row.source, row.method.clone());
-                ranks.entry(route).or_default().push(rank);
-            }
-        }
-        let mut routes: Vec<RouteRank> = ranks
-            .into_iter()
-            .map(|((table, metric, tier, source, method), ranks)| RouteRank {
-                table,
-                metric,
-                tier,
-                source,
-                method,
-                mean_rank: ranks.iter().map(|r| f64::from(*r)).sum::<f64>() / ranks.len() as f64,
-                organisms: ranks.len(),
-            })
-            .collect();
-        let group = |r: &RouteRank| (r.table, r.metric.clone(), r.tier, r.source);
-        routes.sort_by(|a, b| {
-            group(a)
-                .cmp(&group(b))
-                .then(a.mean_rank.total_cmp(&b.mean_rank))
-                .then_with(|| a.method.cmp(&b.method))
-        });
-        routes
     }
 }
 

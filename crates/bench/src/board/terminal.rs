@@ -1,7 +1,7 @@
 //! The board as text: three aligned tables of at most 100 columns, then the verdicts.
 
 use super::matrix::short;
-use super::{Board, CrashTest, Row, Status, Table, Tier, number};
+use super::{Board, CrashTest, RouteRank, Row, Status, Table, Tier, number};
 
 /// The widest line.
 const WIDTH: usize = 100;
@@ -33,6 +33,9 @@ pub(super) fn board(board: &Board) -> String {
             text.push_str(&grid(metric, &of_metric));
         }
         text.push('\n');
+    }
+    if let Some(ranks) = &board.routes {
+        text.push_str(&by_route(ranks));
     }
     if let Some(test) = &board.crash_test {
         text.push_str(&crash_test(test));
@@ -78,6 +81,28 @@ pub(super) fn board(board: &Board) -> String {
         }
     }
     text
+}
+
+/// Mean ranks, a line for each metric and route.
+fn by_route(ranks: &[RouteRank]) -> String {
+    let mut text = String::from(
+        "Mean ranks by construction route (organisms with a rank, specimens behind them)\n",
+    );
+    let race = |r: &RouteRank| (r.table, r.race(), r.route);
+    let of_race = ranks.iter().map(|r| r.race().chars().count()).max().unwrap_or(0);
+    let of_route = ranks.iter().map(|r| r.route.name().len()).max().unwrap_or(0);
+    for group in ranks.chunk_by(|a, b| race(a) == race(b)) {
+        let methods = group.iter().map(|r| {
+            format!("{} {} ({}, {})", r.method, number(r.mean_rank), r.organisms, r.seeds)
+        });
+        let (race, route) = (group[0].race(), group[0].route.name());
+        let line = format!(
+            "{race:<of_race$} {route:<of_route$} {}",
+            methods.collect::<Vec<_>>().join(", ")
+        );
+        text.push_str(&wrap(&line));
+    }
+    text + "\n"
 }
 
 /// Methods by traps, in as many blocks of columns as the width asks for.

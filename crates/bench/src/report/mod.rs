@@ -35,6 +35,7 @@
 
 mod figure;
 mod matrix;
+mod route;
 mod svg;
 mod table;
 
@@ -90,6 +91,9 @@ impl ReportData {
         page.push_str(&table::legend(&self.board));
         for table in Table::ALL {
             page.push_str(&table::section(&self.board, table));
+        }
+        if let Some(ranks) = &self.board.routes {
+            page.push_str(&route::section(ranks));
         }
         if let Some(test) = &self.board.crash_test {
             page.push_str(&matrix::section(test));

@@ -136,6 +136,9 @@ pub fn write(root: &Path, report: &ReportData) -> Result<()> {
         |name: &str, text: &str| flyroom_network::write_whole(&root.join(name), text.as_bytes());
     put("board.json", &report.board.to_json()?)?;
     put("board.csv", &report.board.to_csv())?;
+    if let Some(ranks) = &report.board.routes {
+        put("routes.csv", &flyroom_bench::board::route::to_csv(ranks))?;
+    }
     if let Some(test) = &report.board.crash_test {
         put("crash-test.csv", &test.to_csv())?;
     }

@@ -54,6 +54,10 @@ impl Organism for Foreign {
         }
     }
 
+    fn route(&self) -> crate::Route {
+        crate::Route::Imported
+    }
+
     fn defaults(&self) -> Parameters {
         defaults_of::<Settings>()
     }

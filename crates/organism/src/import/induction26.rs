@@ -79,6 +79,10 @@ impl Organism for Induction26 {
         }
     }
 
+    fn route(&self) -> crate::Route {
+        crate::Route::Imported
+    }
+
     fn defaults(&self) -> Parameters {
         defaults_of::<Settings>()
     }

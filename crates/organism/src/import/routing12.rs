@@ -60,6 +60,10 @@ impl Organism for Routing12 {
         }
     }
 
+    fn route(&self) -> crate::Route {
+        crate::Route::Imported
+    }
+
     fn defaults(&self) -> Parameters {
         defaults_of::<Settings>()
     }

@@ -68,6 +68,10 @@ impl Organism for Public {
         }
     }
 
+    fn route(&self) -> crate::Route {
+        crate::Route::Imported
+    }
+
     fn defaults(&self) -> Parameters {
         let mut all = defaults_of::<Settings>();
         all.insert("modulus".into(), self.modulus.into());

@@ -28,7 +28,7 @@ mod edges;
 mod features;
 mod program;
 mod sites;
-mod wanted;
+pub(crate) mod wanted;
 
 pub use check::{Check, Control, Counterexample, Outcome};
 pub(crate) use edges::own as written_by;

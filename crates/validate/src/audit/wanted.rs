@@ -6,7 +6,7 @@ use flyroom_explanation::{Body, Explanation, Part, Value};
 use flyroom_organism::Task;
 
 /// The values of all parts on the clean inputs of a task.
-pub(super) enum Wanted<'a> {
+pub(crate) enum Wanted<'a> {
     /// A program's variables, one trace for each input.
     Rasp(&'a Program, Vec<Trace>),
     /// Operands a and b of each input, and where they stand; vectors hold both as one-hots.
