@@ -2,9 +2,10 @@
 
 use flyroom_bench::Plan;
 use flyroom_bench::board::matrix::{CrashTest, Word};
-use flyroom_bench::board::{Board, Role};
+use flyroom_bench::board::{Board, Role, Row};
 use flyroom_bench::run::{CRASH_TEST, catalog, run};
 use flyroom_tensor::Context;
+use flyroom_validate::used::VariableUse;
 use std::sync::LazyLock;
 
 fn carried_out(text: &str) -> Board {
@@ -65,6 +66,25 @@ fn an_entry_is_the_share_of_the_rows_that_it_names() {
         assert_eq!((&rows[0].organism, &e.shares), (&e.trap, &shares));
         assert!(rows.iter().all(|r| r.role == Role::Method && r.method == e.method));
         assert!(rows[1].organism.ends_with("[armed=false]"), "{}", rows[1].organism);
+    }
+}
+
+/// A read-out has the decoy as it has the answer; exchanging it moves nothing. Values in another order
+/// are read at chance: three letters and "none", three letters.
+#[test]
+fn the_decoy_is_decodable_and_not_used() {
+    let of_decoy = |r: &&Row| r.metric == "used" && r.organism == "trap-decoy";
+    let rows: Vec<&Row> = BOARD.rows.iter().filter(of_decoy).collect();
+    assert_eq!(rows.len(), 2);
+    for (row, seed) in rows.iter().flat_map(|r| r.seeds.iter().map(move |s| (r, s))) {
+        let variables: Vec<VariableUse> =
+            serde_json::from_value(seed.details["variables"].clone()).unwrap();
+        let of = |name: &str| variables.iter().find(|v| v.variable == name).unwrap();
+        let (decoy, first) = (of("decoy"), of("first"));
+        assert_eq!((decoy.read, first.read), (1.0, 1.0), "{}", row.method);
+        assert!(decoy.effect < 1e-6 && decoy.truth < 1e-6, "{decoy:?}");
+        assert!((first.effect - 1.0).abs() < 1e-3 && (first.truth - 1.0).abs() < 1e-3, "{first:?}");
+        assert!(decoy.permuted < 0.45 && first.permuted < 0.5, "{decoy:?} {first:?}");
     }
 }
 

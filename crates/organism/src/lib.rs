@@ -21,6 +21,7 @@ pub mod induction;
 mod induction_compiled;
 mod labelled;
 mod language_model;
+mod lookup;
 pub mod modadd_analytic;
 mod modular_addition;
 mod names;

@@ -5,11 +5,14 @@
 //! [`SHUFFLED_LABELS`] is trained as long on the same inputs, with answers that do not belong to
 //! them. [`NORM_MATCHED`] is any organism whose weights were drawn anew, each tensor with the norm that
 //! it had: what a method sees of sizes alone. [`CONSTANT`] is one whose matrices are zero: it answers
-//! the same to every input. All know which organism they shadow by their parameter `of`, share its
+//! the same to every input. [`MEMORISER`] behaves like the organism on the inputs that it holds, by a
+//! table with one neuron for each, and has learned nothing from them. All know which organism they shadow by their parameter `of`, share its
 //! streams (so seed 3 of a null starts where seed 3 of the organism starts), are judged by its task
 //! and measured by its numbers; the truth about them is that there is none.
 
+use crate::lookup;
 use crate::organism::typed;
+use crate::task::accuracy_and_loss;
 use crate::train::Nursery;
 use crate::{
     Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth, find, with_defaults,
@@ -36,6 +39,8 @@ enum How {
     Fixed(&'static str, fn() -> Json),
     /// Its weights are replaced, one by one, with random numbers from a stream of their own.
     Replaced(fn(&Tensor, &mut Generator) -> Tensor),
+    /// A lookup table of its task stands in its place; nothing is trained.
+    Table,
 }
 
 /// A trained organism before its first step.
@@ -80,6 +85,14 @@ pub const CONSTANT: Null = Null {
     }),
 };
 
+/// The same answers from a lookup table: no mechanism but memory.
+pub const MEMORISER: Null = Null {
+    name: "memoriser",
+    summary: "a lookup table of another organism's task: its answers on the inputs held, and no algorithm",
+    cost: "0 s",
+    how: How::Table,
+};
+
 /// Parameters of a null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +101,13 @@ struct Shadow {
     of: String,
     /// Parameters of it that differ from its defaults.
     set: Parameters,
+    /// Of a table: the share of the inputs that it holds, drawn by the seed.
+    #[serde(default = "all_of_them")]
+    share: f64,
+}
+
+fn all_of_them() -> f64 {
+    1.0
 }
 
 impl Null {
@@ -97,6 +117,10 @@ impl Null {
         parameters: &Parameters,
     ) -> Result<(&'static dyn Organism, Parameters), Error> {
         let shadow: Shadow = typed(self.name, parameters)?;
+        if !(0.0..=1.0).contains(&shadow.share) {
+            let why = format!("share = {} is no share", shadow.share);
+            return Err(Error::Parameters { organism: self.name.into(), why });
+        }
         let bad = |why: String| Error::Parameters { organism: self.name.into(), why };
         let other = find(&shadow.of)?;
         if matches!(other.entry().source, Source::Nothing) {
@@ -133,10 +157,16 @@ impl Organism for Null {
     }
 
     fn defaults(&self) -> Parameters {
-        Parameters::from_iter([
-            ("of".to_string(), Json::from("superposition-5-2")),
+        let table = matches!(self.how, How::Table);
+        let of = if table { "modular-addition-mini" } else { "superposition-5-2" };
+        let mut out = Parameters::from_iter([
+            ("of".to_string(), Json::from(of)),
             ("set".to_string(), Json::Object(Parameters::new())),
-        ])
+        ]);
+        if table {
+            out.insert("share".into(), Json::from(1.0));
+        }
+        out
     }
 
     fn breed(
@@ -147,10 +177,24 @@ impl Organism for Null {
         nursery: &Nursery,
     ) -> Result<Bred, Error> {
         let (other, theirs) = self.shadowed(parameters)?;
+        if let How::Table = self.how {
+            let share = typed::<Shadow>(self.name, parameters)?.share;
+            let task = other.task(&theirs, None)?;
+            let inputs = lookup::distinct(&task);
+            let count = (share * inputs.len() as f64).ceil() as usize;
+            let held = Stream::new(seed, self.name).block(0).choose(inputs.len(), count);
+            let kept: Vec<usize> = held.into_iter().map(|i| inputs[i]).collect();
+            let bad = |e: Error| Error::Parameters {
+                organism: self.name.into(),
+                why: format!("of = '{}': {e}", other.entry().name),
+            };
+            let network = lookup::network(&task, &kept).map_err(bad)?;
+            return Ok(Bred { network, curve: vec![], truth: Truth::nothing() });
+        }
         let bred = other.breed(&theirs, seed, cx, nursery)?;
         let network =
             match self.how {
-                How::Fixed(..) => bred.network,
+                How::Fixed(..) | How::Table => bred.network,
                 How::Replaced(anew) => {
                     let stream = Stream::new(seed, self.name);
                     let weights =
@@ -175,6 +219,10 @@ impl Organism for Null {
         cx: &Context,
     ) -> Result<Parameters, Error> {
         let (other, theirs) = self.shadowed(parameters)?;
+        if let How::Table = self.how {
+            // What else describes the other organism is about its form, which a table does not have.
+            return accuracy_and_loss(&other.task(&theirs, None)?, network, cx);
+        }
         other.measure(&theirs, network, cx)
     }
 }
@@ -223,6 +271,7 @@ mod tests {
             (&CONSTANT, json!({ "of": "norm-matched" }), "is a null itself"),
             (&UNTRAINED, json!({ "set": { "steps": 3 } }), "set.steps"),
             (&SHUFFLED_LABELS, json!({ "of": "superposition-5-3" }), "did you mean"),
+            (&MEMORISER, json!({ "share": 1.5 }), "is no share"),
         ] {
             let error = null.task(&of(null, set), None).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
@@ -247,6 +296,37 @@ mod tests {
         // A network that never gives a letter is right at .697 of the positions.
         assert_eq!(accuracy(&bred.network), 1.0);
         assert!(accuracy(&null.network) < 0.697, "{}", accuracy(&null.network));
+    }
+
+    #[test]
+    fn a_memoriser_answers_what_it_holds_and_nothing_else() {
+        let cx = Context::single();
+        for (other, set, held) in [
+            ("modular-addition-mini", json!({ "modulus": 13 }), 169),
+            ("modular-addition-analytic", json!({ "modulus": 11 }), 121),
+            // Sequences of four letters of three, answered at four positions.
+            ("trap-decoy", json!({}), 81),
+        ] {
+            for share in [1.0, 0.5] {
+                let parameters = of(&MEMORISER, json!({ "of": other, "set": set, "share": share }));
+                let null = MEMORISER.breed(&parameters, 0, &cx, &Nursery::none()).unwrap();
+                assert_eq!(null.truth, Truth::nothing());
+                let task = MEMORISER.task(&parameters, None).unwrap();
+                let logits = Runner::new(&null.network, &task.inputs, &cx).unwrap();
+                let logits = logits.logits().unwrap();
+                // Every row that counts is the one-hot of its answer, or 0.
+                let silent = (0..task.clean)
+                    .filter(|&i| logits.row(i).iter().all(|x| x.abs() < 1e-6))
+                    .count();
+                assert_eq!(task.clean, held, "{other}");
+                let kept = (share * task.clean as f64).ceil() as usize;
+                assert_eq!(silent, task.clean - kept, "{other} {share}");
+                let m = MEMORISER.measure(&parameters, &null.network, &cx).unwrap();
+                let accuracy = m["accuracy"].as_f64().unwrap();
+                assert!(accuracy >= share && (share < 1.0 || accuracy == 1.0), "{other}: {m:?}");
+                assert!(share == 1.0 || accuracy < 0.75, "{other}: {m:?}");
+            }
+        }
     }
 
     #[test]

@@ -86,6 +86,7 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::nulls::SHUFFLED_LABELS,
         &crate::nulls::NORM_MATCHED,
         &crate::nulls::CONSTANT,
+        &crate::nulls::MEMORISER,
     ]
 }
 
