@@ -13,7 +13,7 @@ for d in 9 6 3; do
 done
 
 # The null: the same projections, random as they begin.
-flyroom breed untrained --seeds 0..2 --set of=rasp-histogram-compressed --set set='{"d_model": 6, "length": 3}'
+flyroom breed rasp-histogram-compressed --seeds 0..2 --out random --set d_model=6 --set length=3 --set steps=0
 
 # Exit code 0 while the program holds, 1 where it does not.
 for d in 9 6 3; do
