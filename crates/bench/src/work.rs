@@ -29,7 +29,7 @@ use flyroom_organism::train::Nursery;
 use flyroom_organism::{self as organism, Organism, Parameters, Specimen, Subject, Truth};
 use flyroom_tensor::{Context, Stream};
 use flyroom_validate::{
-    Card, Observed, Trial, exam, misdescribed, parts, reassigned_parts, used, wiring,
+    Card, Observed, Trial, exam, misdescribed, padded, parts, reassigned_parts, used, wiring,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -307,8 +307,8 @@ impl Bench {
     }
 
     /// Holds the trial of a specimen: all its explanations and, where the truth is a program, the
-    /// truth itself with two controls that must fail: right description on wrong parts, and the
-    /// reverse.
+    /// truth itself, the same with a step that does nothing, and two controls that must fail: right
+    /// description on wrong parts, and the reverse.
     pub fn trial(
         &self,
         organism: &str,
@@ -337,6 +337,7 @@ impl Bench {
             };
             let mut results = vec![];
             let mut asked: Vec<(String, Explanation)> = vec![];
+            let mut reference = None;
             for (label, cell) in methods.iter().zip(explanations) {
                 match silent(cell) {
                     Some((absent, why)) => results.push(base(label, 0.0).absent(absent, &why)),
@@ -362,6 +363,7 @@ impl Bench {
                 if let Some(changed) = misdescribed(e) {
                     asked.push((WRONG_PROGRAM.into(), changed));
                 }
+                reference = padded(e).map(|e| (PADDED.to_owned(), e));
             }
             let mut cards: Vec<Card> = vec![];
             if asked.is_empty() {
@@ -373,6 +375,8 @@ impl Bench {
                 .into_iter()
                 .map(|e| Observed::new(subject, e))
                 .collect::<Result<Vec<_>, _>>()?;
+            // It follows from the truth, which is frozen, and so has no say in what is asked.
+            asked.extend(reference);
             let trial = Trial::new(subject, &truth, &observed, evaluation_seed(s));
             let foreign: Vec<&String> = methods
                 .iter()
@@ -393,7 +397,7 @@ impl Bench {
                 card.method.clone_from(label);
                 let mut result = base(label, 0.0);
                 result.role = match label.as_str() {
-                    TRUTH => Role::Truth,
+                    TRUTH | PADDED => Role::Truth,
                     WRONG_PARTS | WRONG_PROGRAM => Role::Control,
                     _ => Role::Method,
                 };
@@ -426,6 +430,8 @@ impl Bench {
 
 /// The truth, entered as an explanation.
 const TRUTH: &str = "truth";
+/// The truth with a step that does nothing: as right, and longer.
+const PADDED: &str = "padded truth";
 /// The truth's program on other parts: must be blamed on `decompose`.
 const WRONG_PARTS: &str = "wrong parts";
 /// The truth's parts with another program: must be blamed on `describe`.

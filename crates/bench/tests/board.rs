@@ -299,6 +299,30 @@ fn equal_results_give_equal_bytes_in_whatever_order_they_came() {
     assert_eq!(board.refused, ["topk on tracr-hist/0: mcc: two different results for one seed"]);
 }
 
+/// The padded one comes first in the alphabet.
+#[test]
+fn of_equal_scores_the_one_with_fewer_bits_ranks_higher() {
+    let of = |method: &str, once: f64| {
+        edit(results(method, &[0.8, 0.9]), |r| {
+            r.details.insert("bits".into(), serde_json::json!({"once": once, "per_token": 0.0}));
+        })
+    };
+    let ranks = |all: Vec<CellResult>| -> Vec<(String, u32)> {
+        let board = Board::from_results(all);
+        board.rows.iter().map(|r| (r.method.clone(), r.rank.unwrap())).collect()
+    };
+    let named = |rows: &[(&str, u32)]| -> Vec<(String, u32)> {
+        rows.iter().map(|(m, r)| ((*m).to_owned(), *r)).collect()
+    };
+    let both = [of("padded", 900.0), of("right", 400.0)].concat();
+    assert_eq!(ranks(both), named(&[("right", 1), ("padded", 2)]));
+    // Where one is charged nothing, or both the same, nothing breaks the tie.
+    let free = [of("padded", 900.0), results("right", &[0.8, 0.9])].concat();
+    assert_eq!(ranks(free), named(&[("padded", 1), ("right", 1)]));
+    let alike = [of("a", 400.0), of("b", 400.0)].concat();
+    assert_eq!(ranks(alike), named(&[("a", 1), ("b", 1)]));
+}
+
 #[test]
 fn a_number_that_is_not_finite_is_refused_by_name() {
     let board = Board::from_results(results("topk", &[0.8, f64::NAN, 0.9]));

@@ -119,3 +119,20 @@ fn a_run_without_traps_has_no_matrix() {
     assert!(board.crash_test.is_none());
     assert!(!board.to_json().unwrap().contains("crash_test"));
 }
+
+/// A padded truth predicts what the truth predicts and pays for what it adds; the board calls neither
+/// of them a method or a control.
+#[test]
+fn padding_buys_no_skill_and_costs_bits() {
+    let text = "name = \"p\"\n[[organism]]\nname = \"trap-saturated-gate\"\n\
+                [[method]]\nstep = \"describe\"\nname = \"eap\"\n[[metric]]\nname = \"effect-skill\"\n";
+    let board = carried_out(text);
+    assert!(board.faults.is_empty(), "{:?}", board.faults);
+    let place = |method: &str| board.rows.iter().position(|r| r.method == method).unwrap();
+    let (truth, padded) = (&board.rows[place("truth")], &board.rows[place("padded truth")]);
+    assert!(truth.score.unwrap() > 0.999, "{truth:?}");
+    assert_eq!(truth.score, padded.score);
+    assert!(padded.bits().unwrap()[0] > truth.bits().unwrap()[0] + 1.0);
+    assert!(place("truth") < place("padded truth"));
+    assert_eq!((padded.role, padded.status, padded.rank), (truth.role, truth.status, None));
+}

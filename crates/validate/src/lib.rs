@@ -32,7 +32,7 @@ pub mod wiring;
 
 pub use effect::{EffectScore, FLOAT_FLOOR, FamilyScore, LEAKY, LEAST, NO_EFFECT, Observed, Stage};
 pub use error::Error;
-pub use null::{derangement, misdescribed, reassigned, reassigned_parts};
+pub use null::{derangement, misdescribed, padded, reassigned, reassigned_parts};
 pub use registry::{METRICS, MetricEntry};
 pub use trial::{
     Bits, Card, ExamScore, HOLDS, NOTHING, NULL_DRAWS, Null, SNAPSHOT, Trial, blame, verdict,

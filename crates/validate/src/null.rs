@@ -4,8 +4,8 @@
 //! circuit, the places of a program's variables and the values of its codes. No draw keeps a part
 //! in its place. An explanation whose parts could as well be others scores no better than this.
 
-use flyroom_explanation::rasp::{Expr, Rule};
-use flyroom_explanation::{Alignment, Body, Code, Explanation, Part, Value};
+use flyroom_explanation::rasp::{Expr, Rule, Variable};
+use flyroom_explanation::{Alignment, Body, Code, Explanation, Part, Term, Value};
 use flyroom_network::{Edge, EdgeTable, Receiver, Sender};
 use flyroom_tensor::random::Generator;
 
@@ -91,6 +91,36 @@ pub fn misdescribed(e: &Explanation) -> Option<Explanation> {
         _ => return None,
     }
     Some(out)
+}
+
+/// The explanation with something that does nothing: the last step of a program is made once more and
+/// nothing reads the copy; every cosine gets another of height 0, as far as there are frequencies left.
+/// It is as right as it was and takes more bits; `None` for other bodies and where nothing was added.
+pub fn padded(e: &Explanation) -> Option<Explanation> {
+    let mut out = e.clone();
+    let added = match &mut out.body {
+        Body::Rasp { program, .. } => {
+            let last = program.variables.last()?;
+            let (mut name, expr) = (format!("idle-{}", last.name), last.expr.clone());
+            while program.variables.iter().any(|v| v.name == name) {
+                name.push('-');
+            }
+            program.variables.push(Variable { name, expr });
+            1
+        }
+        Body::Cosines(c) => {
+            let own: Vec<u32> = c.terms.iter().map(|t| t.frequency).collect();
+            let free = (1..=c.modulus.saturating_sub(1) / 2).filter(|k| !own.contains(k));
+            let idle: Vec<Term> = free
+                .take(own.len())
+                .map(|frequency| Term { frequency, amplitude: 0.0, phase: 0.0 })
+                .collect();
+            c.terms.extend(&idle);
+            idle.len()
+        }
+        _ => 0,
+    };
+    (added > 0).then_some(out)
 }
 
 /// Every part moves to the place of another, with its own values in an order of their own; where

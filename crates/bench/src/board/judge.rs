@@ -31,6 +31,7 @@ pub(super) fn board(results: Vec<CellResult>) -> Board {
             .cmp(&place(b))
             .then(a.rank.unwrap_or(u32::MAX).cmp(&b.rank.unwrap_or(u32::MAX)))
             .then(best_first(a.score, b.score))
+            .then(a.longer(b))
             .then_with(|| a.method.cmp(&b.method))
     });
     rank(&mut rows);
@@ -313,15 +314,23 @@ fn rank(rows: &mut [Row]) {
             (Status::Ranked, (|row: &Row| row.score) as fn(&Row) -> Option<f64>),
             (Status::NoTruth, |row: &Row| row.above_null.map(|d| d.mean)),
         ] {
-            let values: Vec<f64> =
-                rows_of_group.iter().filter(|r| r.status == status).filter_map(value).collect();
-            for row in rows_of_group.iter_mut().filter(|row| row.status == status) {
-                let own = value(row);
-                let better = values
-                    .iter()
-                    .filter(|v| own.is_some_and(|own| **v > own + FLOAT_FLOOR))
-                    .count();
-                row.rank = own.map(|_| better as u32 + 1);
+            let here = |r: &&Row| r.status == status;
+            // Of two with equal scores the one that takes fewer bits is the better.
+            let better = |of: &Row, than: &Row| match (value(of), value(than)) {
+                (Some(v), Some(own)) if (v - own).abs() <= FLOAT_FLOOR => of.longer(than).is_lt(),
+                (Some(v), Some(own)) => v > own,
+                _ => false,
+            };
+            let ranks: Vec<Option<u32>> = rows_of_group
+                .iter()
+                .map(|row| {
+                    value(row).filter(|_| here(&row))?;
+                    let above = rows_of_group.iter().filter(here).filter(|r| better(r, row));
+                    Some(above.count() as u32 + 1)
+                })
+                .collect();
+            for (row, rank) in rows_of_group.iter_mut().zip(ranks) {
+                row.rank = rank.or(row.rank);
             }
         }
         rows_of_group.sort_by_key(|row| row.rank.unwrap_or(u32::MAX));

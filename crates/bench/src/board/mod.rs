@@ -27,7 +27,7 @@
 //! 10. one specimen: `single`;
 //! 11. another metric is the table's own: `beside`;
 //! 12. no oracle: `no truth`, ranked by the difference to the null;
-//! 13. else `ranked`, by the score.
+//! 13. else `ranked`, by the score, and at equal scores by the bits that the explanation takes.
 //!
 //! Ranks are within (table, organism, metric, tier). Everything is sorted, so that equal results
 //! give equal bytes of `board.json`, in whatever order they came.

@@ -185,7 +185,8 @@ pub enum Role {
     /// A method of the plan.
     #[default]
     Method,
-    /// The known truth, entered as an explanation: it shows that the scale can be reached.
+    /// The known truth, entered as an explanation, as it is or padded: it shows that the scale can be
+    /// reached.
     Truth,
     /// Something wrong on purpose, which must fail; one that holds is a fault of the instrument.
     Control,

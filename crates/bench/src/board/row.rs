@@ -1,5 +1,6 @@
 //! A row of the board: one method on one organism by one metric, over all seeds.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -199,6 +200,25 @@ impl Row {
     /// them is missing or the two do not differ.
     pub fn position(&self) -> Option<f64> {
         position(self.score?, self.null?, self.oracle?)
+    }
+
+    /// Code length of the explanation in bits, once and for each token, mean over seeds; `None` where
+    /// nothing was charged.
+    pub fn bits(&self) -> Option<[f64; 2]> {
+        let number = |s: &SeedScore, name: &str| s.details.get("bits")?.get(name)?.as_f64();
+        let mean = |name: &str| {
+            let all: Vec<f64> = self.seeds.iter().filter_map(|s| number(s, name)).collect();
+            (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+        };
+        Some([mean("once")?, mean("per_token").unwrap_or(0.0)])
+    }
+
+    /// Whether it takes more bits than another; not where one of them is charged nothing.
+    pub(super) fn longer(&self, other: &Self) -> Ordering {
+        match (self.bits(), other.bits()) {
+            (Some(a), Some(b)) => a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])),
+            _ => Ordering::Equal,
+        }
     }
 
     /// The same for a single seed.

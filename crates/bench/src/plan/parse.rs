@@ -25,7 +25,7 @@ const TIMEOUT_SECONDS: u64 = 600;
 const MOST_SECONDS: u64 = 7 * 24 * 3600;
 const MOST_VERSION: u64 = u32::MAX as u64;
 /// What the board calls the truth and the controls of a trial.
-const RESERVED: [&str; 3] = ["truth", "wrong parts", "wrong program"];
+const RESERVED: [&str; 4] = ["truth", "padded truth", "wrong parts", "wrong program"];
 
 pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result<Plan, PlanError> {
     let reader = Reader { text, file };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::svg::{at, escape};
-use crate::board::{Board, HOLDS, Row, SeedScore, Status, Table, Tier, number};
+use crate::board::{Board, HOLDS, Row, Status, Table, Tier, number};
 
 /// The bar's size in pixels, and what part of the way from null (0) to oracle (1) it shows.
 const BAR: [f64; 2] = [190.0, 26.0];
@@ -110,18 +110,9 @@ fn line(row: &Row, first: bool) -> String {
 
 /// Code length of an explanation, mean over seeds.
 fn bits(row: &Row) -> Option<String> {
-    let number = |s: &SeedScore, name: &str| s.details.get("bits")?.get(name)?.as_f64();
-    let mean = |name: &str| {
-        let all: Vec<f64> = row.seeds.iter().filter_map(|s| number(s, name)).collect();
-        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
-    };
-    let once = mean("once")?;
-    let rate = mean("per_token").filter(|r| *r > 0.0);
-    Some(format!(
-        "{} bits{}",
-        thousands(once),
-        rate.map(|r| format!(", {r:.1} a token")).unwrap_or_default()
-    ))
+    let [once, rate] = row.bits()?;
+    let rate = if rate > 0.0 { format!(", {rate:.1} a token") } else { String::new() };
+    Some(format!("{} bits{rate}", thousands(once)))
 }
 
 /// A whole number with a comma before every three digits.

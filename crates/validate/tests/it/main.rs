@@ -51,7 +51,8 @@ fn cards(subject: &Subject, truth: &Truth, explanations: &[Explanation]) -> Vec<
 }
 
 /// The truth, the truth's program on other parts, and another program on the truth's parts: the
-/// first holds, the others fail and the right step is blamed.
+/// first holds, the others fail and the right step is blamed. Padded, the truth says the same in more
+/// bits.
 fn truth_holds_and_controls_are_blamed(subject: &Subject, truth: &Truth) {
     let right = truth.explanation.clone().unwrap();
     let mut g = flyroom_tensor::Stream::new(7, "test/controls").block(0);
@@ -60,7 +61,11 @@ fn truth_holds_and_controls_are_blamed(subject: &Subject, truth: &Truth) {
         ..right.clone()
     };
     let wrong_program = flyroom_validate::misdescribed(&right).unwrap();
-    let cards = cards(subject, truth, &[right, wrong_parts, wrong_program]);
+    let padded = flyroom_validate::padded(&right);
+    // The balanced cosines have every frequency there is.
+    assert_eq!(padded.is_none(), subject.label.contains("balanced"), "{}", subject.label);
+    let all = [right, wrong_parts, wrong_program].into_iter().chain(padded);
+    let cards = cards(subject, truth, &all.collect::<Vec<_>>());
     let ranked = |i: usize| cards[i].ranked().unwrap();
     let skill = |i: usize| ranked(i).effect.skill.unwrap();
     let name = &subject.label;
@@ -78,6 +83,10 @@ fn truth_holds_and_controls_are_blamed(subject: &Subject, truth: &Truth) {
     assert!(bits.once > 0.0 && bits.per_token == 0.0, "{name}: {bits:?}");
     if weights > 5000 {
         assert!(bits.once < 17.0 * weights as f64, "{name}: {bits:?} for {weights} weights");
+    }
+    if let Some(card) = cards.get(3) {
+        assert_eq!(card.ranked().unwrap().effect.skill, Some(skill(0)), "{name}: padded");
+        assert!(card.bits.unwrap().once > bits.once + 1.0, "{name}: {:?}", card.bits);
     }
     let null = ranked(0).null.as_ref().unwrap();
     assert!(null.draws >= 200 && null.high < flyroom_validate::HOLDS, "{name}: {null:?}");
