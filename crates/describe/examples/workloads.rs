@@ -122,7 +122,7 @@ impl Workload {
         let data = |t: usize| {
             let (tokens, targets) = &batches[(t - 1) % BATCHES];
             let index = vec![("tokens", tokens.clone()), ("targets", targets.clone())];
-            Batch { index, real: vec![] }
+            Batch { index, ..Batch::default() }
         };
         let times = std::sync::Mutex::new(vec![Instant::now()]);
         let tick = |_, _| times.lock().map(|mut t| t.push(Instant::now())).is_ok();

@@ -345,6 +345,39 @@ fn arithmetic_of_two_arrays_agrees_everywhere() {
 }
 
 #[test]
+fn arithmetic_of_rows_from_operands_that_repeat_agrees_everywhere() {
+    use elementwise::Repeat;
+    let kinds = [Repeat::Not, Repeat::Row, Repeat::Column, Repeat::Single];
+    let mut g = Stream::new(5, "repeat").block(0);
+    for (rows, cols) in [(1, 1), (3, 16), (7, 33), (1, 70_001), (901, 97)] {
+        for (ka, kb) in kinds.iter().flat_map(|&a| kinds.map(|b| (a, b))) {
+            let mut operand = |kind| {
+                let len = match kind {
+                    Repeat::Not => rows * cols,
+                    Repeat::Row => cols,
+                    Repeat::Column => rows,
+                    Repeat::Single => 1,
+                };
+                normals(len, &mut g)
+            };
+            let (a, b) = (operand(ka), operand(kb));
+            let at = |x: &[f32], kind, i: usize| match kind {
+                Repeat::Not => x[i],
+                Repeat::Row => x[i % cols],
+                Repeat::Column => x[i / cols],
+                Repeat::Single => x[0],
+            };
+            let y = agreed(rows * cols, |cx, y| {
+                elementwise::div_rows(cx, (&a, ka), (&b, kb), cols, y);
+            });
+            let expected: Vec<f32> =
+                (0..rows * cols).map(|i| at(&a, ka, i) / at(&b, kb, i)).collect();
+            assert_eq!(to_bits(&y), to_bits(&expected), "{rows} x {cols}: {ka:?}, {kb:?}");
+        }
+    }
+}
+
+#[test]
 fn derivatives_of_elementwise_functions_agree_with_differences_in_f64() {
     type Vjp = (fn(&Context, &[f32], &[f32], &mut [f32]), fn(f64) -> f64);
     let functions: [Vjp; 3] = [

@@ -89,6 +89,93 @@ fn map2(cx: &Context, cost: usize, f: impl Map2, a: &[f32], b: &[f32], y: &mut [
     });
 }
 
+/// How an operand stands for rows of equal length.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repeat {
+    /// It has every element.
+    Not,
+    /// One row for all.
+    Row,
+    /// One element for each row.
+    Column,
+    /// One element for all.
+    Single,
+}
+
+impl Repeat {
+    /// The elements of an operand for row `r`, and whether these are one.
+    #[inline(always)]
+    fn of(self, x: &[f32], r: usize, cols: usize, len: usize) -> (&[f32], bool) {
+        match self {
+            Repeat::Not => (&x[r * cols..r * cols + len], false),
+            Repeat::Row => (&x[..len], false),
+            Repeat::Column => (&x[r..=r], true),
+            Repeat::Single => (&x[..1], true),
+        }
+    }
+}
+
+struct Rows<'a, F> {
+    f: F,
+    a: (&'a [f32], Repeat),
+    b: (&'a [f32], Repeat),
+    first: usize,
+    cols: usize,
+    y: &'a mut [f32],
+}
+
+impl<F: Map2> Task for Rows<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for (r, y) in self.y.chunks_mut(self.cols).enumerate() {
+            let row = self.first + r;
+            let (a, one_a) = self.a.1.of(self.a.0, row, self.cols, y.len());
+            let (b, one_b) = self.b.1.of(self.b.0, row, self.cols, y.len());
+            let f = self.f;
+            match (one_a, one_b) {
+                (false, false) => {
+                    row_of::<S>(y, |i, n| f.map(load::<S>(a, i, n), load::<S>(b, i, n)))
+                }
+                (false, true) => {
+                    let b = S::splat(b[0]);
+                    row_of::<S>(y, |i, n| f.map(load::<S>(a, i, n), b));
+                }
+                (true, false) => {
+                    let a = S::splat(a[0]);
+                    row_of::<S>(y, |i, n| f.map(a, load::<S>(b, i, n)));
+                }
+                (true, true) => {
+                    let both = f.map(S::splat(a[0]), S::splat(b[0]));
+                    row_of::<S>(y, |_, _| both);
+                }
+            }
+        }
+    }
+}
+
+/// Up to sixteen elements from `i` on.
+#[inline(always)]
+fn load<S: Simd>(x: &[f32], i: usize, n: usize) -> S {
+    match x[i..i + n].first_chunk() {
+        Some(lanes) => S::load(lanes),
+        None => S::load_part(&x[i..i + n], 0.0),
+    }
+}
+
+/// y from `f` of the first element of each vector and how many it has.
+#[inline(always)]
+fn row_of<S: Simd>(y: &mut [f32], f: impl Fn(usize, usize) -> S) {
+    let whole = y.len() / LANES * LANES;
+    let (y, rest) = y.as_chunks_mut::<LANES>();
+    for (i, y) in y.iter_mut().enumerate() {
+        f(i * LANES, LANES).store(y);
+    }
+    if !rest.is_empty() {
+        f(whole, rest.len()).store_part(rest);
+    }
+}
+
 /// Declares a function of one array.
 macro_rules! unary {
     ($(#[$doc:meta])* $name:ident, $cost:expr, |$x:ident| $body:expr) => {
@@ -125,21 +212,56 @@ macro_rules! binary {
     };
 }
 
-binary! {
+/// Declares a function of two arrays, and the same of rows of `cols` elements, the last of which may be
+/// short, from operands that may repeat.
+macro_rules! arithmetic {
+    ($(#[$doc:meta])* $name:ident, $rows:ident, $cost:expr, |$a:ident, $b:ident| $body:expr) => {
+        binary! { $(#[$doc])* $name($a, $b, y), $cost, $body }
+
+        $(#[$doc])*
+        ///
+        /// Rows have `cols` elements, the last may be short; operands may repeat.
+        pub fn $rows(
+            cx: &Context,
+            a: (&[f32], Repeat),
+            b: (&[f32], Repeat),
+            cols: usize,
+            y: &mut [f32],
+        ) {
+            #[derive(Clone, Copy)]
+            struct F;
+            impl Map2 for F {
+                #[inline(always)]
+                fn map<R: Real>(self, $a: R, $b: R) -> R {
+                    $body
+                }
+            }
+            if (a.1, b.1) == (Repeat::Not, Repeat::Not) {
+                return map2(cx, $cost, F, a.0, b.0, y);
+            }
+            let cols = cols.max(1);
+            cx.split(y, cols, cols * $cost, |first, y| {
+                dispatch(cx, Rows { f: F, a, b, first, cols, y });
+            });
+        }
+    };
+}
+
+arithmetic! {
     /// y = a + b
-    add(a, b, y), 1, a.add(b)
+    add, add_rows, 1, |a, b| a.add(b)
 }
-binary! {
+arithmetic! {
     /// y = a - b
-    sub(a, b, y), 1, a.sub(b)
+    sub, sub_rows, 1, |a, b| a.sub(b)
 }
-binary! {
+arithmetic! {
     /// y = a b
-    mul(a, b, y), 1, a.mul(b)
+    mul, mul_rows, 1, |a, b| a.mul(b)
 }
-binary! {
+arithmetic! {
     /// y = a / b
-    div(a, b, y), 2, a.div(b)
+    div, div_rows, 2, |a, b| a.div(b)
 }
 
 /// y = c x

@@ -2,6 +2,7 @@
 //! axis of length 1 repeats.
 
 use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
+use crate::kernels::elementwise::{self, Repeat};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value};
 use std::sync::Arc;
 
@@ -69,54 +70,34 @@ fn is_end_of(s: &[usize], out: &[usize]) -> bool {
 const PATTERN: usize = 256;
 
 impl Binary {
-    /// A whole operand with one that repeats every `period.len()` elements.
-    fn periodic(
+    /// Rows of `cols` elements of `y`, the last of which may be short, from operands that repeat as told.
+    fn rows(
         self,
         cx: &Context,
-        whole: &[f32],
-        period: &[f32],
+        a: (&[f32], Repeat),
+        b: (&[f32], Repeat),
+        cols: usize,
         y: &mut [f32],
-        row: impl Fn(&[f32], &[f32], &mut [f32]) + Sync,
     ) {
-        let times = (PATTERN / period.len()).max(1);
-        let pattern = if times > 1 { &period.repeat(times)[..] } else { period };
-        let n = pattern.len();
-        cx.split(y, n, n, |first, y| {
-            for (whole, y) in whole[first * n..].chunks(n).zip(y.chunks_mut(n)) {
-                row(&whole[..y.len()], &pattern[..y.len()], y);
-            }
-        });
-    }
-
-    fn one(self, x: f32, y: f32) -> f32 {
         match self {
-            Binary::Add => x + y,
-            Binary::Sub => x - y,
-            Binary::Mul => x * y,
-            Binary::Div => x / y,
+            Binary::Add => elementwise::add_rows(cx, a, b, cols, y),
+            Binary::Sub => elementwise::sub_rows(cx, a, b, cols, y),
+            Binary::Mul => elementwise::mul_rows(cx, a, b, cols, y),
+            Binary::Div => elementwise::div_rows(cx, a, b, cols, y),
         }
     }
+}
 
-    fn row(self, a: &[f32], b: &[f32], y: &mut [f32]) {
-        // The match is outside the loops so that each loop vectorises.
-        macro_rules! loops {
-            ($f:expr) => {
-                match (a.len() == y.len(), b.len() == y.len()) {
-                    (true, true) => {
-                        y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = $f(*a, *b))
-                    }
-                    (true, false) => y.iter_mut().zip(a).for_each(|(y, a)| *y = $f(*a, b[0])),
-                    (false, true) => y.iter_mut().zip(b).for_each(|(y, b)| *y = $f(a[0], *b)),
-                    (false, false) => y.iter_mut().for_each(|y| *y = $f(a[0], b[0])),
-                }
-            };
-        }
-        match self {
-            Binary::Add => loops!(|x: f32, y: f32| x + y),
-            Binary::Sub => loops!(|x: f32, y: f32| x - y),
-            Binary::Mul => loops!(|x: f32, y: f32| x * y),
-            Binary::Div => loops!(|x: f32, y: f32| x / y),
-        }
+/// How an operand repeats where its elements are single, a row, a column or all of `out`.
+fn repeat(s: &[usize], out: &[usize]) -> Option<Repeat> {
+    let (rows, cols) = crate::kernel::rows(out);
+    let (last, len) = (s.last().copied().unwrap_or(1), s.iter().product::<usize>());
+    match (len, last) {
+        _ if len == rows * cols => Some(Repeat::Not),
+        (1, _) => Some(Repeat::Single),
+        _ if len == cols && last == cols => Some(Repeat::Row),
+        _ if len == rows && last == 1 && s.len() == out.len() => Some(Repeat::Column),
+        _ => None,
     }
 }
 
@@ -156,33 +137,40 @@ impl Kernel for Binary {
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
         let (a, b) = (x[0].real(), x[1].real());
-        if a.len() == y.len() && b.len() == y.len() {
-            cx.split(y, 1, 1, |start, y| {
-                self.row(&a[start..start + y.len()], &b[start..start + y.len()], y);
-            });
-            return;
-        }
-        let out = broadcast(x[0].shape, x[1].shape).unwrap_or_default();
-        let Some(&cols) = out.last() else {
-            y[0] = self.one(a[0], b[0]);
-            return;
-        };
         if y.is_empty() {
             return;
         }
+        let out = broadcast(x[0].shape, x[1].shape).unwrap_or_default();
+        let cols = out.last().copied().unwrap_or(1);
+        if let (Some(ra), Some(rb)) = (repeat(x[0].shape, &out), repeat(x[1].shape, &out)) {
+            let times = PATTERN / cols;
+            return match (ra, rb) {
+                (Repeat::Not, Repeat::Row) if times > 1 => {
+                    self.rows(cx, (a, ra), (&b.repeat(times), rb), cols * times, y)
+                }
+                (Repeat::Row, Repeat::Not) if times > 1 => {
+                    self.rows(cx, (&a.repeat(times), ra), (b, rb), cols * times, y)
+                }
+                _ => self.rows(cx, (a, ra), (b, rb), cols, y),
+            };
+        }
+        // Last axes that repeat over the others are one long row.
         if a.len() == y.len() && is_end_of(x[1].shape, &out) {
-            return self.periodic(cx, a, b, y, |a, b, y| self.row(a, b, y));
+            return self.rows(cx, (a, Repeat::Not), (b, Repeat::Row), b.len(), y);
         }
         if b.len() == y.len() && is_end_of(x[0].shape, &out) {
-            return self.periodic(cx, b, a, y, |b, a, y| self.row(a, b, y));
+            return self.rows(cx, (a, Repeat::Row), (b, Repeat::Not), a.len(), y);
         }
         let (sa, sb) = (strides(x[0].shape, &out), strides(x[1].shape, &out));
-        let width = |s: &[usize]| if s[s.len() - 1] == 0 { 1 } else { cols };
-        let (wa, wb) = (width(&sa), width(&sb));
+        let of = |s: &[usize]| {
+            if s[s.len() - 1] == 0 { (1, Repeat::Single) } else { (cols, Repeat::Not) }
+        };
+        let ((wa, ra), (wb, rb)) = (of(&sa), of(&sb));
+        let alone = cx.alone();
         cx.split(y, cols, cols, |first, y| {
             for (r, y) in y.chunks_exact_mut(cols).enumerate() {
                 let (oa, ob) = (row_offset(first + r, &out, &sa), row_offset(first + r, &out, &sb));
-                self.row(&a[oa..oa + wa], &b[ob..ob + wb], y);
+                self.rows(&alone, (&a[oa..oa + wa], ra), (&b[ob..ob + wb], rb), cols, y);
             }
         });
     }

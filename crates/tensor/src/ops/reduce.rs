@@ -98,24 +98,31 @@ impl Kernel for SumTo {
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
         let mut axes = self.axes(x[0].shape, y.len());
         let mut current: std::borrow::Cow<[f32]> = x[0].real().into();
+        let size = |a: &[(bool, usize)]| a.iter().map(|a| a.1).product::<usize>();
+        let summed = |a: &[(bool, usize)]| a.iter().rposition(|a| !a.0 && a.1 != 1);
         if let Some(&(false, cols)) = axes.last()
             && cols != 1
         {
             axes.pop();
-            let rows = axes.iter().map(|a| a.1).product();
+            let rows = size(&axes);
+            if summed(&axes).is_none() {
+                return reduce::sum_last(cx, &current, rows, cols, y);
+            }
             let mut sums = vec![0.0; rows];
             reduce::sum_last(cx, &current, rows, cols, &mut sums);
             current = sums.into();
         }
-        while let Some(end) = axes.iter().rposition(|a| !a.0 && a.1 != 1) {
+        while let Some(end) = summed(&axes) {
             let start = axes[..=end].iter().rposition(|a| a.0).map_or(0, |i| i + 1);
-            let size = |a: &[(bool, usize)]| a.iter().map(|a| a.1).product::<usize>();
             let (outer, axis, inner) =
                 (size(&axes[..start]), size(&axes[start..=end]), size(&axes[end + 1..]));
+            axes.drain(start..=end);
+            if summed(&axes).is_none() {
+                return reduce::sum_axis(cx, &current, outer, axis, inner, y);
+            }
             let mut sums = vec![0.0; outer * inner];
             reduce::sum_axis(cx, &current, outer, axis, inner, &mut sums);
             current = sums.into();
-            axes.drain(start..=end);
         }
         y.copy_from_slice(&current);
     }
