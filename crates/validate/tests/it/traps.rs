@@ -2,13 +2,15 @@
 //! truth passes the audit.
 
 use super::compiled::bred;
+use flyroom_decompose::{Dictionary, Encode};
 use flyroom_describe::metric::{CircuitMetric, Reference, mean};
 use flyroom_describe::{Describe, Scores};
 use flyroom_explanation::Body;
-use flyroom_network::{Edge, Intervention, Operation, Row};
+use flyroom_network::{Edge, Intervention, Network, Operation, Row};
 use flyroom_organism::{Specimen, Standing, Subject, Task, Truth, find};
-use flyroom_tensor::{Context, Kernels};
+use flyroom_tensor::{Context, Kernels, Tensor};
 use flyroom_validate::audit::{Audit, Options, Outcome, audit};
+use flyroom_validate::used::{VariableUse, used};
 use flyroom_validate::wiring::{self, EdgeTruthScore};
 use serde_json::json;
 
@@ -149,5 +151,70 @@ fn single_ablation_is_wrong_on_the_spare_heads_and_pairs_are_right() {
                 assert!((m(&[*a, *b]) + whole).abs() < 1e-4 * whole, "{form}: {a}, {b}");
             }
         }
+    }
+}
+
+/// A direction that no input moves where answers are read is made to count: the answer of the network
+/// is what it was, and the decoy is still not used. An exchange along a mixture of the two wakes it
+/// (Makelov et al. 2023), so what `used` says of a dictionary with that mixture is an illusion, and of
+/// all units it is not. The control: the same dictionary where the direction counts for nothing.
+#[test]
+fn a_dictionary_that_mixes_the_decoy_with_a_dormant_direction_fools_used_and_all_units_do_not() {
+    for form in ["trap-decoy", "trap-decoy@aligned"] {
+        let mut t = Trap::new(form, 5);
+        let weights = t.specimen.network.weights();
+        // What says "this is position 0": the network answers behind it.
+        let dormant: Vec<f32> = weights["pos_embed.W_pos"].row(0).to_vec();
+        let decoy = t.truth.explanation.as_ref().unwrap().part("decoy").unwrap();
+        let basis = decoy.alignments[0].selector.basis.clone().unwrap();
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        assert!(basis.iter().all(|b| dot(b, &dormant).abs() < 1e-5), "{form}");
+        let mut rows = basis.clone();
+        let half = 0.5f32.sqrt();
+        rows[0].iter_mut().zip(&dormant).for_each(|(x, s)| *x = half * (*x + s));
+        let d = dormant.len();
+        let w_dec = Tensor::new(&[rows.len(), d], rows.concat()).unwrap();
+        let zeros = |n: usize| Tensor::zeros(&[n]);
+        let w_enc = w_dec.transposed().unwrap();
+        let site = "blocks.0.hook_resid_post";
+        let mixture =
+            Dictionary::new(site, w_enc, zeros(rows.len()), w_dec, zeros(d), Encode::Linear)
+                .unwrap();
+        let identity = Tensor::from_fn(&[d, d], |i| f32::from(u8::from(i / d == i % d)));
+        let units =
+            Dictionary::new(site, identity.clone(), zeros(d), identity, zeros(d), Encode::Linear)
+                .unwrap();
+        let of_decoy = |t: &Trap, dictionary: &Dictionary| -> VariableUse {
+            let found = used(&t.subject(), dictionary, &t.truth, 1).unwrap().unwrap();
+            found.variables.into_iter().find(|v| v.variable == "decoy").unwrap()
+        };
+        let before = t.subject().runner.logits().unwrap().clone();
+        let control = of_decoy(&t, &mixture);
+        assert!(control.read == 1.0 && control.effect < 1e-6, "{form}: {control:?}");
+
+        let mut weights = weights.clone();
+        let w_u = weights.get_mut("unembed.W_U").unwrap();
+        let columns = w_u.shape()[1];
+        for (row, s) in w_u.data_mut().chunks_exact_mut(columns).zip(&dormant) {
+            row[0] += 4.0 * s;
+        }
+        let architecture = t.specimen.network.architecture().clone();
+        t.specimen.network = Network::new(architecture, weights).unwrap();
+        let subject = t.subject();
+        let after = subject.runner.logits().unwrap();
+        for input in 0..t.task.clean {
+            let clean = t.task.reading(input, before.row(input));
+            for (a, b) in clean.iter().zip(t.task.reading(input, after.row(input))) {
+                assert!((a - b).abs() < 1e-4, "{form}: {input}");
+            }
+        }
+        let (fooled, right) = (of_decoy(&t, &mixture), of_decoy(&t, &units));
+        assert!(fooled.read == 1.0 && (fooled.effect - 0.68).abs() < 1e-3, "{form}: {fooled:?}");
+        // Three latents have one subspace of three dimensions: the null is fooled with them.
+        assert!(
+            fooled.truth < 1e-6 && (fooled.random - fooled.effect).abs() < 1e-3,
+            "{form}: {fooled:?}"
+        );
+        assert!(right.read == 1.0 && right.effect < 1e-6, "{form}: {right:?}");
     }
 }
