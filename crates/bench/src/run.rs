@@ -4,6 +4,7 @@ use crate::Fault;
 use crate::assemble::{Finished, Layout, assemble};
 use crate::foreign::{self, Foreign};
 use crate::key::{CellSpec, Key};
+use crate::plan::own::Own;
 use crate::plan::{Catalog, EntryInfo, OrganismEntry, PROGRAM, Plan};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
 use crate::store::{Keep, Store};
@@ -121,6 +122,10 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
         let mut set = entry.set.clone();
         if let Some(text) = program_of(entry, &plan.folder)? {
             set.insert(PROGRAM.into(), text.into());
+        }
+        if let Some(own) = own_of(entry, &plan.folder)? {
+            // What the plan sets stands over what the file says.
+            set = own.parameters.into_iter().chain(set).collect();
         }
         let parameters = filled(&catalog.organisms, "organism", name, &set);
         let mechanism = Mechanism::of(name, &parameters.clone().into_iter().collect());
@@ -327,6 +332,13 @@ fn keep_inputs(plan: &Plan, root: &Path, programs: &[Arc<Foreign>]) -> Result<()
             fs::create_dir_all(&folder)?;
             flyroom_network::write_whole(&folder.join(kept_as(entry)), text.as_bytes())?;
         }
+        if let Some(own) = own_of(entry, &plan.folder)? {
+            let folder = root.join(foreign::INPUTS);
+            fs::create_dir_all(&folder)?;
+            let kept = folder.join(kept_file(entry));
+            flyroom_network::write_whole(&kept, own.text.as_bytes())?;
+            flyroom_network::write_whole(&folder.join(kept_as(entry)), own.program.as_bytes())?;
+        }
     }
     Ok(())
 }
@@ -334,6 +346,21 @@ fn keep_inputs(plan: &Plan, root: &Path, programs: &[Arc<Foreign>]) -> Result<()
 /// What a run calls the program that it keeps.
 fn kept_as(entry: &OrganismEntry) -> String {
     format!("{}.rasp", entry.name)
+}
+
+/// What a run calls the file of an organism that it keeps.
+fn kept_file(entry: &OrganismEntry) -> String {
+    format!("{}.toml", entry.name)
+}
+
+/// What the file of an organism says; in a run, both it and its program lie among the inputs.
+fn own_of(entry: &OrganismEntry, folder: &Path) -> Result<Option<Own>, Fault> {
+    let Some(path) = &entry.file else { return Ok(None) };
+    let here = folder.join(path);
+    let found = foreign::beside(folder, path, &kept_file(entry));
+    let program = (found != here).then(|| folder.join(foreign::INPUTS).join(kept_as(entry)));
+    let own = Own::read(&found, program).map_err(|e| format!("organism `{}`: {e}", entry.name))?;
+    Ok(Some(own))
 }
 
 /// The text of the RASP program that an organism is; that it is one is checked, so that a run says

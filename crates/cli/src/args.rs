@@ -35,7 +35,8 @@ pub enum Command {
     },
     /// Breed specimens of an organism; goes on where it was stopped.
     Breed {
-        /// Name of the organism (`flyroom list organisms`), or FILE.rasp: a program of your own.
+        /// Name of the organism (`flyroom list organisms`), or FILE.rasp: a program of your own, or
+        /// FILE.toml: a network of your own, to be trained.
         organism: String,
         /// Seeds, end exclusive: 0..5 are five, 3..4 is seed 3.
         #[arg(long, default_value = "0..1")]

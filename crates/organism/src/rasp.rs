@@ -14,6 +14,7 @@
 //! | `rasp/layout.rs` | layers, heads, residual dimensions |
 //! | `rasp/weights.rs` | the weights |
 //! | `rasp/compressed.rs` | the same in fewer residual dimensions, by a trained projection |
+//! | `rasp/trained.rs` | a network of any form, trained on what a program answers |
 //! | `rasp/programs/` | the programs of the organisms, as text |
 //!
 //! ```
@@ -32,6 +33,7 @@ mod layout;
 mod lower;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trained;
 mod weights;
 
 use crate::labelled::{BOS, Labelled, Variable};

@@ -71,6 +71,7 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::rasp::FRACTION_PREVIOUS_COUNTED_ALIGNED,
         &crate::rasp::OWN,
         &crate::rasp::OWN_ALIGNED,
+        &crate::rasp::trained::Trained,
         &crate::rasp::compressed::REVERSE,
         &crate::rasp::compressed::HISTOGRAM,
         &crate::rasp::compressed::SORT_UNIQUE,

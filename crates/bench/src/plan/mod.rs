@@ -28,6 +28,9 @@
 //!
 //! [[organism]]                    # a RASP program of one's own, compiled; see docs/rasp.md
 //! program = "count.rasp"          # beside the plan; its text is part of the key
+//!
+//! [[organism]]                    # a network of one's own, trained; see docs/your-own-organism.md
+//! file = "mine.toml"              # beside the plan; what it says is part of the key
 //! name = "count"                  # default: the file's name
 //! seeds = 2
 //!
@@ -60,6 +63,7 @@
 
 mod catalog;
 mod error;
+pub mod own;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -78,6 +82,10 @@ use crate::key::Key;
 pub const RASP: &str = "rasp";
 /// See [`RASP`].
 pub const PROGRAM: &str = "program";
+/// The organism that a file of one's own is ([`own`]), and the key that names the file.
+pub const TRAINED: &str = "rasp-trained";
+/// See [`TRAINED`].
+pub const FILE: &str = "file";
 
 /// The parameters that an entry sets, by name.
 pub type Parameters = BTreeMap<String, Value>;
@@ -119,6 +127,9 @@ pub struct OrganismEntry {
     /// File with the RASP program that the organism is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// File of an organism of one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// One `[[method]]` of a plan.
@@ -202,7 +213,11 @@ impl Plan {
 impl OrganismEntry {
     /// The entry of the registry; for a specimen that is there already there may be none.
     pub fn registered(&self) -> &str {
-        if self.program.is_some() { RASP } else { &self.name }
+        match (&self.program, &self.file) {
+            (Some(_), _) => RASP,
+            (_, Some(_)) => TRAINED,
+            _ => &self.name,
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::catalog::{Catalog, EntryInfo, kind_of, mismatch};
 use super::error::{PlanError, PlanProblem, suggest};
-use super::{MethodEntry, MetricEntry, OrganismEntry, PROGRAM, Parameters, Plan, Program, RASP};
+use super::{
+    FILE, MethodEntry, MetricEntry, OrganismEntry, PROGRAM, Parameters, Plan, Program, RASP,
+    TRAINED,
+};
 use crate::canonical;
 
 /// More seeds than anyone runs: a typo, not a plan.
@@ -54,17 +57,18 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
             plan.organisms.push(section.specimen(&mut seen)?);
             continue;
         }
-        if section.table.contains_key("program") {
+        if let Some(key) = [PROGRAM, FILE].into_iter().find(|k| section.table.contains_key(*k)) {
             let known = catalog.map(|c| c.organisms.as_slice());
-            let entry = section.rasp(&mut seen, known.unwrap_or_default())?;
-            let same = |o: &&OrganismEntry| o.name == entry.name && o.program != entry.program;
+            let entry = section.own(key, &mut seen, known.unwrap_or_default())?;
+            let source = |o: &OrganismEntry| (o.program.clone(), o.file.clone());
+            let same = |o: &&OrganismEntry| o.name == entry.name && source(o) != source(&entry);
             if plan.organisms.iter().find(same).is_some() {
-                return Err(section.taken("program"));
+                return Err(section.taken(key));
             }
             plan.organisms.push(entry);
             continue;
         }
-        section.only(&["name", "seeds", "set", "specimen", "program"])?;
+        section.only(&["name", "seeds", "set", "specimen", PROGRAM, FILE])?;
         let name = section.name()?;
         let info =
             section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
@@ -77,6 +81,7 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
             set,
             specimen: None,
             program: None,
+            file: None,
         });
     }
     label(&mut plan.organisms, |o| (o.name.clone(), o.set.clone()), |o, label| o.label = label);
@@ -105,7 +110,7 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
         let info = match program {
             None => section.known(&format!("{step} method"), &name, methods, |i| i.step == step)?,
             Some(_) => {
-                section.free(&name, methods.unwrap_or_default())?;
+                section.free("command", &name, methods.unwrap_or_default())?;
                 None
             }
         };
@@ -199,9 +204,9 @@ impl Seen {
     }
 }
 
-struct Reader<'a> {
-    text: &'a str,
-    file: &'a str,
+pub(super) struct Reader<'a> {
+    pub text: &'a str,
+    pub file: &'a str,
 }
 
 impl Reader<'_> {
@@ -209,7 +214,7 @@ impl Reader<'_> {
         1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
     }
 
-    fn error(&self, at: usize, problem: PlanProblem, hint: Option<String>) -> PlanError {
+    pub fn error(&self, at: usize, problem: PlanProblem, hint: Option<String>) -> PlanError {
         PlanError {
             file: self.file.to_owned(),
             line: self.line(at),
@@ -220,15 +225,15 @@ impl Reader<'_> {
 }
 
 /// A table of the document and where it stands.
-struct Section<'a> {
-    reader: &'a Reader<'a>,
-    table: &'a DeTable<'a>,
-    at: usize,
-    place: String,
+pub(super) struct Section<'a> {
+    pub reader: &'a Reader<'a>,
+    pub table: &'a DeTable<'a>,
+    pub at: usize,
+    pub place: String,
 }
 
 impl<'a> Section<'a> {
-    fn only(&self, known: &[&str]) -> Result<(), PlanError> {
+    pub fn only(&self, known: &[&str]) -> Result<(), PlanError> {
         // The first in the text, not in the alphabet.
         let unknown = self.table.iter().filter(|(k, _)| !known.contains(&k.get_ref().as_ref()));
         match unknown.min_by_key(|(k, _)| k.span().start) {
@@ -242,7 +247,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn place_of(&self, key: &str) -> usize {
+    pub fn place_of(&self, key: &str) -> usize {
         self.table.get(key).map_or(self.at, |value| value.span().start)
     }
 
@@ -258,7 +263,7 @@ impl<'a> Section<'a> {
         self.reader.error(value.span().start, problem, None)
     }
 
-    fn text(&self, key: &str) -> Result<Option<String>, PlanError> {
+    pub fn text(&self, key: &str) -> Result<Option<String>, PlanError> {
         match self.table.get(key) {
             None => Ok(None),
             Some(value) => match value.get_ref().as_str() {
@@ -290,18 +295,26 @@ impl<'a> Section<'a> {
             set: Parameters::new(),
             specimen: Some(path),
             program: None,
+            file: None,
         })
     }
 
-    /// A RASP program as an organism: named as its file unless it has a name.
-    fn rasp(&self, seen: &mut Seen, organisms: &[EntryInfo]) -> Result<OrganismEntry, PlanError> {
-        self.only(&["name", "seeds", "set", "program"])?;
-        let path = self.text("program")?.ok_or_else(|| self.missing("program"))?;
+    /// A RASP program (`program`) or an organism of one's own (`file`): named as its file unless it
+    /// has a name.
+    fn own(
+        &self,
+        key: &str,
+        seen: &mut Seen,
+        organisms: &[EntryInfo],
+    ) -> Result<OrganismEntry, PlanError> {
+        self.only(&["name", "seeds", "set", key])?;
+        let path = self.text(key)?.ok_or_else(|| self.missing(key))?;
         let stem = Path::new(&path).file_stem().map(|n| n.to_string_lossy().into_owned());
-        let name = self.name_of_file("program", stem)?;
-        self.free(&name, organisms)?;
-        let info = organisms.iter().find(|o| o.name == RASP);
-        let set = self.parameters(RASP, info)?;
+        let name = self.name_of_file(key, stem)?;
+        self.free(key, &name, organisms)?;
+        let registered = if key == PROGRAM { RASP } else { TRAINED };
+        let info = organisms.iter().find(|o| o.name == registered);
+        let set = self.parameters(registered, info)?;
         if set.contains_key(PROGRAM) {
             let wanted = "parameters without `program`: it is given as a file".to_owned();
             let hint = "remove one of the two".to_owned();
@@ -310,7 +323,8 @@ impl<'a> Section<'a> {
         seen.once(self, &format!("organism `{name}`"), &[&name], info, &set)?;
         let seeds = self.seeds()?;
         let label = name.clone();
-        Ok(OrganismEntry { name, label, seeds, set, specimen: None, program: Some(path) })
+        let (program, file) = if key == PROGRAM { (Some(path), None) } else { (None, Some(path)) };
+        Ok(OrganismEntry { name, label, seeds, set, specimen: None, program, file })
     }
 
     /// The name of an entry that is a path, under which a run keeps what lies there.
@@ -361,12 +375,12 @@ impl<'a> Section<'a> {
     }
 
     /// Fails where the name of a program is the name of something else on the board.
-    fn free(&self, name: &str, entries: &[EntryInfo]) -> Result<(), PlanError> {
+    fn free(&self, key: &str, name: &str, entries: &[EntryInfo]) -> Result<(), PlanError> {
         let taken = entries.iter().any(|info| info.name == name) || RESERVED.contains(&name);
         if !taken && !name.is_empty() {
             return Ok(());
         }
-        Err(self.taken(if self.table.contains_key("name") { "name" } else { PROGRAM }))
+        Err(self.taken(if self.table.contains_key("name") { "name" } else { key }))
     }
 
     fn taken(&self, key: &str) -> PlanError {
@@ -453,10 +467,24 @@ impl<'a> Section<'a> {
     }
 
     fn parameters(&self, entry: &str, info: Option<&EntryInfo>) -> Result<Parameters, PlanError> {
-        let Some(value) = self.table.get("set") else { return Ok(Parameters::new()) };
+        match self.table_of("set")? {
+            Some(set) => set.values(entry, info),
+            None => Ok(Parameters::new()),
+        }
+    }
+
+    /// The table of a key.
+    pub fn table_of(&self, key: &str) -> Result<Option<Section<'a>>, PlanError> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
         let table = value.get_ref().as_table();
-        let table = table.ok_or_else(|| self.wrong("set", "a table: { name = value }", value))?;
-        let mut items: Vec<_> = table.iter().collect();
+        let table = table.ok_or_else(|| self.wrong(key, "a table: { name = value }", value))?;
+        let place = format!("[{key}]");
+        Ok(Some(Section { reader: self.reader, table, at: value.span().start, place }))
+    }
+
+    /// All keys of a table as parameters of an entry.
+    pub fn values(&self, entry: &str, info: Option<&EntryInfo>) -> Result<Parameters, PlanError> {
+        let mut items: Vec<_> = self.table.iter().collect();
         items.sort_by_key(|(k, _)| k.span().start);
         let mut set = Parameters::new();
         for (k, value) in items {

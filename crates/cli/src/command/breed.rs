@@ -6,9 +6,10 @@ use crate::progress::Steps;
 use crate::{names, output};
 use anyhow::{Result, bail};
 use flyroom_bench::CellSpec;
-use flyroom_bench::plan::RASP;
-use flyroom_organism::Specimen;
+use flyroom_bench::plan::own::{self, Own};
+use flyroom_bench::plan::{PROGRAM, RASP, TRAINED};
 use flyroom_organism::train::Nursery;
+use flyroom_organism::{Parameters, Specimen};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -46,9 +47,13 @@ pub fn run(
     as_json: bool,
 ) -> Result<bool> {
     let mut set = super::settings(set)?;
-    let (name, called) = match rasp::is(Path::new(organism)) {
-        true => (RASP, rasp::organism(Path::new(organism), &mut set)?),
-        false => (organism, organism.to_owned()),
+    let path = Path::new(organism);
+    let (name, called) = if rasp::is(path) {
+        (RASP, rasp::organism(path, &mut set)?)
+    } else if own::is(path) {
+        (TRAINED, of_file(path, &mut set)?)
+    } else {
+        (organism, organism.to_owned())
     };
     let (organism, parameters) = names::organism(name, &set)?;
     let cx = args.context()?;
@@ -105,6 +110,18 @@ pub fn run(
         bred.push(summary(&specimen, &dir));
     }
     print(&bred, as_json)
+}
+
+/// Puts what the file of an organism says below what is set; gives the file's name.
+fn of_file(path: &Path, set: &mut Parameters) -> Result<String> {
+    if set.contains_key(PROGRAM) {
+        bail!("--set {PROGRAM}: {} names one too; hint: leave one out", path.display());
+    }
+    let own = Own::read(path, None).map_err(|e| anyhow::anyhow!("{e}"))?;
+    for (key, value) in own.parameters {
+        set.entry(key).or_insert(value);
+    }
+    Ok(path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 /// What is printed of a specimen.

@@ -15,16 +15,17 @@ fn words(line: &str) -> Vec<String> {
     out
 }
 
-#[test]
-fn the_page_of_the_language_shows_what_is_printed() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rasp.md");
+/// Runs the commands of a page of `docs/` on the files that it shows, and compares what is printed:
+/// how many files and commands there were.
+fn shown(page: &str) -> (usize, usize) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let page = std::fs::read_to_string(page).expect("the page is there");
     let dir = scratch();
     let (mut files, mut commands) = (0, 0);
     for block in page.split("\n```").skip(1).step_by(2) {
         let (head, body) = block.split_once('\n').unwrap_or((block, ""));
         match head.split_once(' ').unwrap_or((head, "")) {
-            ("rasp", name) => {
+            ("rasp", name) | ("toml", name) if !name.is_empty() => {
                 std::fs::write(dir.path().join(name), format!("{body}\n")).expect("a file");
                 files += 1;
             }
@@ -41,7 +42,116 @@ fn the_page_of_the_language_shows_what_is_printed() {
             _ => {}
         }
     }
+    (files, commands)
+}
+
+#[test]
+fn the_page_of_the_language_shows_what_is_printed() {
+    let (files, commands) = shown("rasp.md");
     assert!(files >= 8 && commands >= 9, "{files} files, {commands} commands");
+}
+
+#[test]
+fn the_page_of_ones_own_organism_shows_what_is_printed() {
+    assert_eq!(shown("your-own-organism.md"), (4, 4));
+}
+
+/// A network for [`DIFFERENT`].
+const MINE: &str = "[task]\nprogram = \"different.rasp\"\nlength = 3\n\n[architecture]\nn_layers = 1\n\n\
+                    [recipe]\nsteps = 60\nlr = 1\n";
+
+#[test]
+fn a_network_of_ones_own_goes_from_its_file_to_the_board() {
+    let dir = scratch();
+    let at = dir.path();
+    let put = |name: &str, text: &str| std::fs::write(at.join(name), text).expect("a file");
+    std::fs::create_dir(at.join("in")).expect("a folder");
+    put("in/different.rasp", DIFFERENT);
+    put("in/mine.toml", MINE);
+    put("different.rasp", DIFFERENT);
+    put("same.toml", &format!("# Another comment.\n{}", MINE.replace("lr = 1\n", "lr = 1.0\n")));
+    let bred = |file: &str| line(at, &format!("breed {file} --json")).json()[0].clone();
+    let mine = bred("in/mine.toml");
+    // 3 + 9 + 27 sequences of 1 to 3 tokens.
+    assert_eq!(
+        (&mine["path"], &mine["metrics"]["inputs"]),
+        (&"specimens/mine-0".into(), &39.into())
+    );
+    // What it is follows from what the files say.
+    assert_eq!(bred("same.toml")["id"], mine["id"]);
+    line(at, "describe specimens/mine-0 --method eap --out e.json --json").json();
+    let card = line(at, "validate specimens/mine-0 e.json --json").json();
+    assert!(card.is_object(), "{card}");
+    let audit = line(at, "audit specimens/mine-0 --json").json();
+    assert_eq!(audit["standing"], "contested", "{audit}");
+
+    put(
+        "plan.toml",
+        "name = \"p\"\n[[organism]]\nfile = \"in/mine.toml\"\nset = { steps = 20 }\n\
+         [[organism]]\nprogram = \"different.rasp\"\n\
+         [[method]]\nstep = \"describe\"\nname = \"eap\"\n",
+    );
+    let board = line(at, "run plan.toml --out run --quiet --json").json();
+    let mut rows = board["rows"].as_array().expect("rows").iter();
+    let faithful = rows.find(|r| r["organism"] == "mine" && r["metric"] == "faithfulness");
+    assert!(faithful.is_some_and(|r| r["score"].is_number()), "{faithful:?}");
+    // The run stands alone.
+    std::fs::remove_dir_all(at.join("in")).expect("it is there");
+    std::fs::remove_file(at.join("different.rasp")).expect("it is there");
+    let again = line(at, "run run/plan.toml --out again --quiet --json").json();
+    assert_eq!(again["rows"], board["rows"]);
+}
+
+#[test]
+fn a_file_of_an_organism_that_is_wrong_is_refused_with_its_place_and_a_way_out() {
+    let dir = scratch();
+    let at = dir.path();
+    let put = |name: &str, text: &str| std::fs::write(at.join(name), text).expect("a file");
+    put("different.rasp", DIFFERENT);
+    for (from, to, said) in [
+        ("[task]", "[task", "x.toml:1: this is not TOML: unclosed table, expected `]`"),
+        (
+            "[recipe]",
+            "[recipes]",
+            "x.toml:8: unknown key `recipes` in the file of an organism\nhint: did you mean `recipe`?",
+        ),
+        (
+            "steps",
+            "setps",
+            "x.toml:9: unknown key `setps` in [recipe]\nhint: did you mean `steps`?",
+        ),
+        (
+            "60",
+            "\"many\"",
+            "x.toml:9: `steps` is the text \"many\", but should be a whole number, as its default 2000",
+        ),
+        (
+            "n_layers = 1",
+            "d_model = 1000000",
+            "x.toml: organism rasp-trained: d_model = 1000000 is no size\nhint: from 1 to 4096",
+        ),
+        (
+            "n_layers = 1",
+            "norm = \"layer-norm\"",
+            "x.toml: organism rasp-trained: norm = 'layer-norm' is not known\nhint: did you mean 'layer_norm'?",
+        ),
+        (
+            "program = \"different.rasp\"\n",
+            "",
+            "x.toml:1: the table [task] has no `program`\nhint: a file in RASP",
+        ),
+        ("different.rasp", "diferent.rasp", "hint: paths start where this file lies"),
+    ] {
+        assert!(MINE.contains(from), "{from}");
+        put("x.toml", &MINE.replacen(from, to, 1));
+        let ran = line(at, "breed x.toml");
+        assert_eq!(ran.code, Some(2), "{to}");
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        put("p.toml", "name = \"p\"\n[[organism]]\nfile = \"x.toml\"\n");
+        let ran = line(at, "run p.toml");
+        assert_eq!(ran.code, Some(2), "{to}");
+        assert!(ran.stderr.contains(said.lines().next().unwrap_or("")), "{}", ran.stderr);
+    }
 }
 
 #[test]

@@ -1,0 +1,551 @@
+//! A network trained on what a RASP program answers, with an architecture and a recipe of one's
+//! own.
+//!
+//! The program says which output belongs to each sequence of each length; how the network finds it
+//! is its own affair. So its behaviour is known and nothing inside: the truth holds no feature,
+//! no wiring and no program. Its task is that of the [compiled](super::OWN) network of the same text,
+//! input by input, whose inside is known.
+//!
+//! A step draws one length, the longer the likelier, and sequences of it. Classes are trained by
+//! cross-entropy, numbers and mixtures by squared error, at the positions where the program says something.
+
+use super::compile;
+use crate::labelled::Labelled;
+use crate::names::nearest;
+use crate::organism::{as_parameters, typed};
+use crate::task::cross_entropy;
+use crate::train::{Batch, Nursery, Training};
+use crate::{Answers, Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth};
+use flyroom_explanation::rasp::Script;
+use flyroom_network::{
+    Architecture, Network, Norm, Pairs, Positions, Rotary, Runner, TransformerConfig, Weights,
+};
+use flyroom_tensor::kernels::adamw::AdamW;
+use flyroom_tensor::{Context, Graph, Stream, Tensor, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Its name in the registry.
+pub const NAME: &str = "rasp-trained";
+
+/// Weights of a network at most.
+const WEIGHTS: usize = 1 << 24;
+
+/// Numbers that one site of one batch holds at most.
+const ACTIVATIONS: usize = 1 << 26;
+
+/// The organism.
+#[derive(Debug)]
+pub(crate) struct Trained;
+
+/// What is set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    /// The text of a program.
+    program: String,
+    /// Longest sequence, without BOS; 0 is that of the program's text.
+    length: usize,
+    n_layers: usize,
+    d_model: usize,
+    n_heads: usize,
+    /// Neurons of a layer; 0 is attention alone.
+    d_mlp: usize,
+    /// `none`, `layer_norm`, `rms_norm`.
+    norm: String,
+    /// `learned`, `rotary`, `none`.
+    positions: String,
+    /// Whether a position sees only itself and those before it.
+    causal: bool,
+    steps: usize,
+    batch: usize,
+    /// Learning rate of AdamW behind the warm-up.
+    lr: f64,
+    /// Steps over which the learning rate grows from 0, linearly.
+    warmup: usize,
+    /// Steps at the end over which the learning rate falls to 0, linearly.
+    cooldown: usize,
+    /// Decoupled, on all weights.
+    weight_decay: f64,
+    beta1: f64,
+    beta2: f64,
+    /// The null: answers change places among the sequences of a length.
+    shuffle_labels: bool,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            program: String::new(),
+            length: 0,
+            n_layers: 2,
+            d_model: 32,
+            n_heads: 4,
+            d_mlp: 128,
+            norm: "none".into(),
+            positions: "learned".into(),
+            causal: false,
+            steps: 2000,
+            batch: 64,
+            lr: 3e-3,
+            warmup: 50,
+            cooldown: 500,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.98,
+            shuffle_labels: false,
+        }
+    }
+}
+
+/// The value of a name; else what names there are.
+fn choice<T: Copy>(key: &str, name: &str, all: &[(&str, T)]) -> Result<T, Error> {
+    all.iter().find(|(n, _)| *n == name).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
+        let hint = match nearest(name, known.iter().copied()) {
+            Some(n) => format!("did you mean '{n}'?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        bad(format!("{key} = '{name}' is not known; hint: {hint}"))
+    })
+}
+
+fn bad(why: String) -> Error {
+    Error::Parameters { organism: NAME.into(), why }
+}
+
+/// A task by a program, and a network for it.
+struct Plan {
+    recipe: Recipe,
+    labelled: Labelled,
+    architecture: Architecture,
+}
+
+impl Plan {
+    fn new(parameters: &Parameters) -> Result<Self, Error> {
+        let recipe: Recipe = typed(NAME, parameters)?;
+        if recipe.program.trim().is_empty() {
+            let hint = "flyroom breed FILE.toml, or --set program=\"$(cat FILE.rasp)\"";
+            return Err(bad(format!("no program; hint: {hint}")));
+        }
+        recipe.check()?;
+        let mut script: Script = recipe.program.parse()?;
+        if recipe.length > 0 {
+            script.length = recipe.length;
+        }
+        let labelled = compile(NAME, &script)?.labelled;
+        let architecture = recipe.architecture(&labelled)?;
+        Ok(Self { recipe, labelled, architecture })
+    }
+
+    /// The tasks of all lengths, from 1 on.
+    fn tasks(&self) -> Result<Vec<Task>, Error> {
+        (1..=self.labelled.length).map(|n| self.labelled.task(n)).collect()
+    }
+}
+
+impl Recipe {
+    fn check(&self) -> Result<(), Error> {
+        let sizes = [
+            ("n_layers", self.n_layers, 1, 32),
+            ("d_model", self.d_model, 1, 1 << 12),
+            ("n_heads", self.n_heads, 1, 1 << 8),
+            ("d_mlp", self.d_mlp, 0, 1 << 14),
+            ("batch", self.batch, 1, 1 << 16),
+            ("steps", self.steps, 0, 100_000_000),
+        ];
+        for (key, n, least, most) in sizes {
+            if !(least..=most).contains(&n) {
+                return Err(bad(format!("{key} = {n} is no size; hint: from {least} to {most}")));
+            }
+        }
+        if !self.d_model.is_multiple_of(self.n_heads) {
+            return Err(bad(format!(
+                "n_heads = {} does not divide d_model = {}; hint: d_model = {}",
+                self.n_heads,
+                self.d_model,
+                self.d_model.next_multiple_of(self.n_heads)
+            )));
+        }
+        let rates = [("lr", self.lr, 10.0), ("weight_decay", self.weight_decay, 100.0)];
+        for (key, x, most) in rates {
+            if !(0.0..=most).contains(&x) {
+                return Err(bad(format!("{key} = {x} is no rate; hint: from 0 to {most}")));
+            }
+        }
+        for (key, x) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            if !(0.0..1.0).contains(&x) {
+                return Err(bad(format!("{key} = {x} is no share; hint: from 0 on, below 1")));
+            }
+        }
+        Ok(())
+    }
+
+    fn architecture(&self, labelled: &Labelled) -> Result<Architecture, Error> {
+        let (vocab, pos) = (labelled.vocabulary.len(), labelled.length + 1);
+        let mut c = TransformerConfig::plain(self.n_layers, self.d_model, self.n_heads, vocab, pos);
+        c.d_vocab_out = labelled.readout.dims();
+        c.d_mlp = self.d_mlp;
+        c.mlp_bias = self.d_mlp > 0;
+        c.unembed_bias = true;
+        c.causal = self.causal;
+        c.norm = choice(
+            "norm",
+            &self.norm,
+            &[("none", Norm::None), ("layer_norm", Norm::LayerNorm), ("rms_norm", Norm::RmsNorm)],
+        )?;
+        let turned = Rotary { base: 10_000.0, dim: c.d_head, pairs: Pairs::Halves };
+        c.positions = choice(
+            "positions",
+            &self.positions,
+            &[
+                ("learned", Positions::Learned),
+                ("rotary", Positions::Rotary(turned)),
+                ("none", Positions::None),
+            ],
+        )?;
+        if self.positions == "rotary" && !c.d_head.is_multiple_of(2) {
+            return Err(bad(format!(
+                "positions = 'rotary' turns pairs of coordinates, and a head has {}; hint: d_model = {}",
+                c.d_head,
+                self.d_model + self.n_heads
+            )));
+        }
+        let widest = [c.d_model, c.d_mlp, c.n_heads * pos, c.d_vocab_out];
+        let widest = widest.into_iter().max().unwrap_or(0);
+        if self.batch.saturating_mul(pos).saturating_mul(widest) > ACTIVATIONS {
+            return Err(bad(format!(
+                "batch = {} of {pos} positions of {widest} numbers is more than {ACTIVATIONS}; \
+                 hint: a smaller batch",
+                self.batch
+            )));
+        }
+        // Embedding, positions and unembedding; four matrices of attention, two of the MLP.
+        let ends = c.d_model * (vocab + pos + c.d_vocab_out);
+        let blocks = c.n_layers * c.d_model * (4 * c.d_model + 2 * c.d_mlp);
+        if ends + blocks > WEIGHTS {
+            return Err(bad(format!(
+                "{} weights are more than {WEIGHTS}; hint: a smaller d_model or fewer n_layers",
+                ends + blocks
+            )));
+        }
+        Ok(Architecture::Transformer(c))
+    }
+
+    /// Settings of the optimiser at step t, counted from 1.
+    fn adamw(&self, t: usize) -> AdamW {
+        let rise = t as f64 / self.warmup.max(1) as f64;
+        let fall = (self.steps + 1).saturating_sub(t) as f64;
+        let fall = fall / self.cooldown.saturating_add(1) as f64;
+        AdamW {
+            lr: self.lr * rise.min(fall).min(1.0),
+            weight_decay: self.weight_decay,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            ..AdamW::default()
+        }
+    }
+}
+
+/// Matrices of normals with standard deviation 1 / sqrt(d_model), each from a stream of its own;
+/// gains are 1, biases 0.
+fn init(architecture: &Architecture, d_model: usize, seed: u64) -> Result<Weights, Error> {
+    let scale = 1.0 / (d_model as f32).sqrt();
+    let draw = |(name, shape): (String, Vec<usize>)| {
+        let mut t = Tensor::zeros(&shape);
+        match name.rsplit('.').next() {
+            Some("w") => t.data_mut().fill(1.0),
+            Some(n) if n.starts_with('b') => {}
+            _ => {
+                Stream::new(seed, &format!("init/{name}")).block(0).fill_normal(t.data_mut(), scale)
+            }
+        }
+        (name, t)
+    };
+    Ok(Network::parameters(architecture)?.into_iter().map(draw).collect())
+}
+
+/// Which input's answers each input of a task is trained on: its own, or with shuffled labels
+/// another's, the same for every seed.
+fn answered_as(recipe: &Recipe, tasks: &[Task]) -> Vec<Vec<usize>> {
+    let one = |(n, task): (usize, &Task)| {
+        let mut rows: Vec<usize> = (0..task.clean).collect();
+        if recipe.shuffle_labels {
+            Stream::new(0, "rasp-trained/labels").block(n as u64).shuffle(&mut rows);
+        }
+        rows
+    };
+    tasks.iter().enumerate().map(one).collect()
+}
+
+/// Batch of step `t`: sequences of one length, the longer the likelier, with their answers and the
+/// weight of each position in the loss.
+fn batch(recipe: &Recipe, tasks: &[Task], answered: &[Vec<usize>], seed: u64, t: usize) -> Batch {
+    let mut random = Stream::new(seed, "data").block(t as u64);
+    let n = tasks.len() as u64;
+    let mut draw = random.below(n * (n + 1) / 2);
+    let mut length = 0;
+    while draw > length as u64 {
+        draw -= length as u64 + 1;
+        length += 1;
+    }
+    let (task, answered) = (&tasks[length], &answered[length]);
+    let pos = task.pos();
+    let rows: Vec<usize> =
+        (0..recipe.batch).map(|_| random.below(task.clean as u64) as usize).collect();
+    let theirs: Vec<usize> = rows.iter().map(|&i| answered[i]).collect();
+    let reads: Vec<bool> =
+        theirs.iter().flat_map(|&i| task.reads[i * pos..(i + 1) * pos].iter().copied()).collect();
+    let counted = reads.iter().filter(|&&r| r).count().max(1);
+    let share = |&r: &bool| if r { 1.0 / counted as f32 } else { 0.0 };
+    let tokens = rows.iter().flat_map(|&i| task.inputs.token_row(i).to_vec()).collect();
+    let mut out = Batch { pos: Some(pos), index: vec![("tokens", tokens)], real: vec![] };
+    match &task.answers {
+        Answers::Classes(c) => {
+            let targets = theirs.iter().flat_map(|&i| c[i * pos..(i + 1) * pos].iter().copied());
+            out.index.push(("targets", targets.collect()));
+            out.real.push(("counts".into(), reads.iter().map(share).collect()));
+        }
+        Answers::Values(v) => {
+            let d = task.d_out;
+            let each = pos * d;
+            let targets = theirs.iter().flat_map(|&i| v[i * each..(i + 1) * each].iter().copied());
+            out.real.push(("targets".into(), targets.collect()));
+            let counts = reads.iter().flat_map(|r| std::iter::repeat_n(share(r), d));
+            out.real.push(("counts".into(), counts.collect()));
+        }
+    }
+    out
+}
+
+/// Cross-entropy of classes, squared error of vectors, in the mean over the positions that count.
+fn loss(g: &mut Graph, logits: Value, classes: bool) -> Result<Value, flyroom_tensor::Error> {
+    let shape = g.shape(logits).to_vec();
+    let each = if classes {
+        let targets = g.index_input("targets", &shape[..2]);
+        g.cross_entropy(logits, targets)?
+    } else {
+        let targets = g.input("targets", &shape);
+        let off = g.sub(logits, targets)?;
+        g.mul(off, off)?
+    };
+    let shape = g.shape(each).to_vec();
+    let counts = g.input("counts", &shape);
+    let counted = g.mul(each, counts)?;
+    g.sum(counted)
+}
+
+/// How well a network does a program's tasks, beside what answers that do not look at the
+/// sequence would do.
+fn scores(tasks: &[Task], network: &Network, cx: &Context) -> Result<Parameters, Error> {
+    let (mut right, mut sum, mut n, mut inputs) = (0usize, 0f64, 0usize, 0usize);
+    let mut classes: BTreeMap<u32, usize> = BTreeMap::new();
+    let (mut worst, mut total, mut squares) = (0f64, vec![], 0f64);
+    for task in tasks {
+        let runner = Runner::new(network, &task.inputs, cx)?;
+        let outputs = runner.logits()?;
+        let (pos, d) = (task.pos(), task.d_out);
+        inputs += task.clean;
+        total.resize(d, 0f64);
+        for at in (0..task.clean * pos).filter(|&at| task.reads[at]) {
+            let row: Vec<f64> =
+                outputs.data()[at * d..(at + 1) * d].iter().map(|&x| f64::from(x)).collect();
+            n += 1;
+            match &task.answers {
+                Answers::Classes(c) => {
+                    let best = (0..d).fold(0, |b, k| if row[k] > row[b] { k } else { b });
+                    right += usize::from(best as u32 == c[at]);
+                    sum += cross_entropy(&row, c[at] as usize);
+                    *classes.entry(c[at]).or_default() += 1;
+                }
+                Answers::Values(v) => {
+                    let wanted = &v[at * d..(at + 1) * d];
+                    for ((x, &w), t) in row.iter().zip(wanted).zip(&mut total) {
+                        let w = f64::from(w);
+                        worst = worst.max((x - w).abs());
+                        sum += (x - w) * (x - w);
+                        squares += w * w;
+                        *t += w;
+                    }
+                }
+            }
+        }
+    }
+    let count = n.max(1) as f64;
+    let mut out = Parameters::new();
+    if classes.is_empty() {
+        let mean: f64 = total.iter().map(|t| t * t).sum::<f64>() / (count * count);
+        out.insert("squared_error".into(), json!(sum / count));
+        out.insert("squared_error_of_mean".into(), json!(squares / count - mean));
+        out.insert("max_error".into(), json!(worst));
+    } else {
+        let most = classes.values().max().copied().unwrap_or(0);
+        out.insert("accuracy".into(), json!(right as f64 / count));
+        out.insert("accuracy_of_most_frequent".into(), json!(most as f64 / count));
+        out.insert("loss".into(), json!(sum / count));
+    }
+    out.insert("inputs".into(), json!(inputs));
+    Ok(out)
+}
+
+impl Organism for Trained {
+    fn entry(&self) -> Entry {
+        Entry {
+            name: NAME,
+            version: 1,
+            summary: "A network of your own form, trained on what a RASP program of yours answers.",
+            source: Source::Generated,
+            standing: Standing::Contested,
+            cost: "20 s",
+        }
+    }
+
+    fn defaults(&self) -> Parameters {
+        as_parameters(&Recipe::default())
+    }
+
+    fn breed(
+        &self,
+        parameters: &Parameters,
+        seed: u64,
+        cx: &Context,
+        nursery: &Nursery,
+    ) -> Result<Bred, Error> {
+        let plan = Plan::new(parameters)?;
+        let recipe = &plan.recipe;
+        let tasks = plan.tasks()?;
+        // Some program's outputs are classes at some lengths only: then all are vectors.
+        let tasks = alike(tasks);
+        let classes = tasks.iter().all(|t| matches!(t.answers, Answers::Classes(_)));
+        let answered = answered_as(recipe, &tasks);
+        let training = Training {
+            organism: NAME,
+            seed,
+            architecture: &plan.architecture,
+            batch: recipe.batch,
+            pos: plan.labelled.length + 1,
+            steps: recipe.steps,
+            optimizer: &|t| recipe.adamw(t),
+            data: &|t| batch(recipe, &tasks, &answered, seed, t),
+            loss: &|g, logits| loss(g, logits, classes),
+            probe_every: (recipe.steps / 20).max(1),
+            probe: &|network| {
+                let mut scores = scores(&tasks, network, cx)?;
+                scores.remove("loss");
+                let measured = |k: &str| !k.contains("_of_") && k != "inputs";
+                let numbers = scores.into_iter().filter(|(k, _)| measured(k));
+                Ok(numbers.filter_map(|(k, v)| Some((k, v.as_f64()?))).collect())
+            },
+        };
+        let first = init(&plan.architecture, recipe.d_model, seed)?;
+        let (network, curve) = training.run(first, cx, nursery)?;
+        let Entry { source, standing, .. } = self.entry();
+        Ok(Bred { network, curve, truth: Truth { source, standing, ..Truth::nothing() } })
+    }
+
+    /// `length` counts the tokens behind BOS.
+    fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
+        let labelled = Plan::new(parameters)?.labelled;
+        labelled.task(length.unwrap_or(labelled.length))
+    }
+
+    /// Over all inputs of all lengths, where the program says something. Of classes: `accuracy`,
+    /// that of the most frequent answer alone, `loss` in nats; of numbers: `squared_error`, that of
+    /// their mean alone, `max_error`.
+    fn measure(
+        &self,
+        parameters: &Parameters,
+        network: &Network,
+        cx: &Context,
+    ) -> Result<Parameters, Error> {
+        scores(&alike(Plan::new(parameters)?.tasks()?), network, cx)
+    }
+}
+
+/// Tasks whose answers are classes at all lengths, or vectors at all.
+fn alike(mut tasks: Vec<Task>) -> Vec<Task> {
+    if tasks.iter().all(|t| matches!(t.answers, Answers::Classes(_))) {
+        return tasks;
+    }
+    for task in &mut tasks {
+        if let Answers::Classes(classes) = &task.answers {
+            let one_hot =
+                |&c: &u32| (0..task.d_out).map(move |k| f32::from(u8::from(k == c as usize)));
+            task.answers = Answers::Values(classes.iter().flat_map(one_hot).collect());
+        }
+    }
+    tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::with_defaults;
+
+    const HISTOGRAM: &str = include_str!("programs/histogram.rasp");
+    const SHARE: &str = include_str!("programs/fraction-previous.rasp");
+
+    fn set(set: serde_json::Value) -> Parameters {
+        with_defaults(&Trained, set.as_object().unwrap()).unwrap()
+    }
+
+    fn measured(p: &Parameters, seed: u64) -> Parameters {
+        let cx = Context::single();
+        let bred = Trained.breed(p, seed, &cx, &Nursery::none()).unwrap();
+        assert!(bred.truth.circuit.is_none() && bred.truth.explanation.is_none());
+        Trained.measure(p, &bred.network, &cx).unwrap()
+    }
+
+    #[test]
+    fn a_network_learns_what_a_program_answers_and_without_steps_it_does_not() {
+        let small = json!({ "program": HISTOGRAM, "length": 3, "n_layers": 1, "steps": 500 });
+        let of = |m: &Parameters, k: &str| m[k].as_f64().unwrap();
+        let (p, mut null) = (set(small.clone()), small);
+        let m = measured(&p, 0);
+        assert!(of(&m, "accuracy") > 0.99, "{m:?}");
+        null["steps"] = json!(0);
+        let m = measured(&set(null), 0);
+        assert!(of(&m, "accuracy") < 0.8, "{m:?}");
+    }
+
+    #[test]
+    fn numbers_are_learned_by_squared_error() {
+        let m = measured(&set(json!({ "program": SHARE, "length": 3, "steps": 500 })), 0);
+        let (off, null) = (m["squared_error"].as_f64(), m["squared_error_of_mean"].as_f64());
+        assert!(off.unwrap() < 0.1 * null.unwrap(), "{m:?}");
+    }
+
+    #[test]
+    fn its_task_is_that_of_the_compiled_network() {
+        let text = json!({ "program": HISTOGRAM });
+        let own = with_defaults(&super::super::OWN, text.as_object().unwrap()).unwrap();
+        for length in [None, Some(2)] {
+            let theirs = super::super::OWN.task(&own, length).unwrap();
+            assert_eq!(Trained.task(&set(text.clone()), length).unwrap(), theirs);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused_with_its_key_and_a_way_out() {
+        for (change, why) in [
+            (json!({ "program": " " }), "no program; hint: flyroom breed FILE.toml"),
+            (json!({ "n_heads": 3 }), "does not divide d_model = 32; hint: d_model = 33"),
+            (json!({ "n_heads": 0 }), "n_heads = 0 is no size; hint: from 1 to 256"),
+            (json!({ "batch": 1u64 << 40 }), "batch = 1099511627776 is no size"),
+            (json!({ "batch": 65536, "d_mlp": 16384 }), "hint: a smaller batch"),
+            (json!({ "n_layers": 32, "d_model": 4096, "batch": 1 }), "hint: a smaller d_model"),
+            (json!({ "lr": -1.0 }), "lr = -1 is no rate; hint: from 0 to 10"),
+            (json!({ "beta2": 1.0 }), "beta2 = 1 is no share"),
+            (json!({ "norm": "layer-norm" }), "hint: did you mean 'layer_norm'?"),
+            (json!({ "positions": "sinusoidal" }), "hint: there are learned, rotary, none"),
+            (json!({ "positions": "rotary", "d_model": 12 }), "hint: d_model = 16"),
+            (json!({ "length": 40 }), "hint: a shorter 'length:'"),
+        ] {
+            let mut all = json!({ "program": HISTOGRAM });
+            all.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let error = Trained.task(&set(all), None).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
