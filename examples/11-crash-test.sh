@@ -12,12 +12,11 @@ flyroom run crash-test --out run --quiet | sed -n '/^Which methods do the traps 
 cat run/crash-test.csv
 
 # A method under test is a line in the plan: here one gradient, averaged over two points only.
-cp run/plan.toml mine.toml
-cat >> mine.toml << 'PLAN'
+cat >> run/plan.toml << 'PLAN'
 
 [[method]]
 step = "describe"
 name = "eap-ig"
 set = { steps = 2 }
 PLAN
-flyroom run mine.toml --out run --quiet | sed -n '/^Which methods do the traps break/,/^$/p'
+flyroom run run/plan.toml --out run --quiet | sed -n '/^Which methods do the traps break/,/^$/p'
