@@ -12,10 +12,10 @@
 
 use flyroom_describe::{Describe, Scores, metric::CircuitMetric};
 use flyroom_network::{
-    Architecture, Form, Network, Norm, RawTensor, TransformerConfig, Weights, read_safetensors,
-    record, write_safetensors,
+    Architecture, Form, Norm, RawTensor, TransformerConfig, Weights, read_safetensors, record,
+    write_safetensors,
 };
-use flyroom_organism::train::{Batch, Nursery, Training};
+use flyroom_organism::train::{Batch, Nursery, Training, init};
 use flyroom_organism::{Specimen, Subject, with_defaults};
 use flyroom_tensor::kernels::adamw::AdamW;
 use flyroom_tensor::{Bindings, Context, Graph, Kernels, Program, Stream, Tensor, Value};
@@ -61,21 +61,7 @@ fn w2() -> Workload {
 impl Workload {
     fn init(&self, seed: u64) -> Outcome<Weights> {
         let scale = 1.0 / (self.architecture.d_model as f32).sqrt();
-        let named = Network::parameters(&Architecture::Transformer(self.architecture.clone()))?;
-        Ok(named
-            .into_iter()
-            .map(|(name, shape)| {
-                let mut t = Tensor::zeros(&shape);
-                let last = name.rsplit('.').next().unwrap_or_default();
-                if last == "w" {
-                    t.data_mut().fill(1.0);
-                } else if !last.starts_with('b') {
-                    let stream = Stream::new(seed, &format!("init/{name}"));
-                    stream.block(0).fill_normal(t.data_mut(), scale);
-                }
-                (name, t)
-            })
-            .collect())
+        Ok(init(&Architecture::Transformer(self.architecture.clone()), scale, seed)?)
     }
 
     /// Tokens `[batch, pos]` and targets, `[batch]` or `[batch, pos]`.

@@ -20,14 +20,14 @@ pub(crate) use public::{CLOCK_PIZZA59, MODADD113, Settings};
 
 use crate::organism::{as_parameters, typed};
 use crate::task::{cross_entropy, other_inputs};
-use crate::train::{Batch, Nursery, Training};
+use crate::train::{Batch, Nursery, Training, init};
 use crate::{
     Answers, Bred, Distance, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth,
 };
 use flyroom_explanation::Value;
-use flyroom_network::{Architecture, Inputs, Network, Runner, TransformerConfig, Weights};
+use flyroom_network::{Architecture, Inputs, Network, Runner, TransformerConfig};
 use flyroom_tensor::kernels::adamw::AdamW;
-use flyroom_tensor::{Context, Stream, Tensor};
+use flyroom_tensor::{Context, Stream};
 use located::Spectrum;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -221,20 +221,6 @@ impl Recipe {
             ..AdamW::default()
         }
     }
-
-    /// Every matrix from a stream of its own.
-    fn init(&self, seed: u64) -> Result<Weights, Error> {
-        let scale = self.init / (self.d_model as f32).sqrt();
-        let draw = |(name, shape): (String, Vec<usize>)| {
-            let mut t = Tensor::zeros(&shape);
-            if !name.rsplit('.').next().is_some_and(|n| n.starts_with('b')) {
-                let stream = Stream::new(seed, &format!("init/{name}"));
-                stream.block(0).fill_normal(t.data_mut(), scale);
-            }
-            (name, t)
-        };
-        Ok(Network::parameters(&self.architecture())?.into_iter().map(draw).collect())
-    }
 }
 
 /// Logits of all pairs, `[a * p + b][c]`.
@@ -391,7 +377,9 @@ impl Organism for ModularAddition {
             probe_every: (recipe.steps / 60).max(1),
             probe: &|network| Ok(progress(&recipe, &answers(&task, network, cx)?)),
         };
-        let (network, curve) = training.run(recipe.init(seed)?, cx, nursery)?;
+        let scale = recipe.init / (recipe.d_model as f32).sqrt();
+        let (network, curve) =
+            training.run(init(&recipe.architecture(), scale, seed)?, cx, nursery)?;
         let truth = if recipe.shuffle_labels {
             Truth::nothing()
         } else {

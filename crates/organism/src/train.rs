@@ -9,7 +9,7 @@ use flyroom_network::{
     Architecture, Network, RawTensor, Weights, read_safetensors, record, write_safetensors,
 };
 use flyroom_tensor::kernels::adamw::AdamW;
-use flyroom_tensor::{Bindings, Context, Graph, Program, Tensor, Value};
+use flyroom_tensor::{Bindings, Context, Graph, Program, Stream, Tensor, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -214,6 +214,23 @@ impl Training<'_> {
         state.curve.push(CurvePoint { step: state.step, values });
         Ok(())
     }
+}
+
+/// Weights to start from: every matrix normal with deviation `scale`, from a stream of its own; weights
+/// of norms 1, biases 0.
+pub fn init(architecture: &Architecture, scale: f32, seed: u64) -> Result<Weights, Error> {
+    let draw = |(name, shape): (String, Vec<usize>)| {
+        let mut t = Tensor::zeros(&shape);
+        match name.rsplit('.').next() {
+            Some("w") => t.data_mut().fill(1.0),
+            Some(n) if n.starts_with('b') => {}
+            _ => {
+                Stream::new(seed, &format!("init/{name}")).block(0).fill_normal(t.data_mut(), scale)
+            }
+        }
+        (name, t)
+    };
+    Ok(Network::parameters(architecture)?.into_iter().map(draw).collect())
 }
 
 const CHECKPOINT: &str = "checkpoint.safetensors";

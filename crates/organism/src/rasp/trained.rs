@@ -14,14 +14,14 @@ use crate::labelled::Labelled;
 use crate::names::nearest;
 use crate::organism::{as_parameters, typed};
 use crate::task::cross_entropy;
-use crate::train::{Batch, Nursery, Training};
+use crate::train::{Batch, Nursery, Training, init};
 use crate::{Answers, Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth};
 use flyroom_explanation::rasp::Script;
 use flyroom_network::{
-    Architecture, Network, Norm, Pairs, Positions, Rotary, Runner, TransformerConfig, Weights,
+    Architecture, Network, Norm, Pairs, Positions, Rotary, Runner, TransformerConfig,
 };
 use flyroom_tensor::kernels::adamw::AdamW;
-use flyroom_tensor::{Context, Graph, Stream, Tensor, Value};
+use flyroom_tensor::{Context, Graph, Stream, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -248,24 +248,6 @@ impl Recipe {
     }
 }
 
-/// Matrices of normals with standard deviation 1 / sqrt(d_model), each from a stream of its own;
-/// gains are 1, biases 0.
-fn init(architecture: &Architecture, d_model: usize, seed: u64) -> Result<Weights, Error> {
-    let scale = 1.0 / (d_model as f32).sqrt();
-    let draw = |(name, shape): (String, Vec<usize>)| {
-        let mut t = Tensor::zeros(&shape);
-        match name.rsplit('.').next() {
-            Some("w") => t.data_mut().fill(1.0),
-            Some(n) if n.starts_with('b') => {}
-            _ => {
-                Stream::new(seed, &format!("init/{name}")).block(0).fill_normal(t.data_mut(), scale)
-            }
-        }
-        (name, t)
-    };
-    Ok(Network::parameters(architecture)?.into_iter().map(draw).collect())
-}
-
 /// Which input's answers each input of a task is trained on: its own, or with shuffled labels
 /// another's, the same for every seed.
 fn answered_as(recipe: &Recipe, tasks: &[Task]) -> Vec<Vec<usize>> {
@@ -438,7 +420,8 @@ impl Organism for Trained {
                 Ok(numbers.filter_map(|(k, v)| Some((k, v.as_f64()?))).collect())
             },
         };
-        let first = init(&plan.architecture, recipe.d_model, seed)?;
+        let scale = 1.0 / (recipe.d_model as f32).sqrt();
+        let first = init(&plan.architecture, scale, seed)?;
         let (network, curve) = training.run(first, cx, nursery)?;
         let Entry { source, standing, .. } = self.entry();
         Ok(Bred { network, curve, truth: Truth { source, standing, ..Truth::nothing() } })
