@@ -10,128 +10,46 @@
 // It prints timings and nothing else.
 #![allow(clippy::disallowed_methods)]
 
+mod training;
+
 use flyroom_describe::{Describe, Scores, metric::CircuitMetric};
 use flyroom_network::{
-    Architecture, Form, Norm, RawTensor, TransformerConfig, Weights, read_safetensors, record,
-    write_safetensors,
+    Architecture, Form, RawTensor, Weights, read_safetensors, record, write_safetensors,
 };
-use flyroom_organism::train::{Batch, Nursery, Training, init};
+use flyroom_organism::train::Nursery;
 use flyroom_organism::{Specimen, Subject, with_defaults};
-use flyroom_tensor::kernels::adamw::AdamW;
-use flyroom_tensor::{Bindings, Context, Graph, Kernels, Program, Stream, Tensor, Value};
+use flyroom_tensor::{Bindings, Context, Graph, Kernels, Program, Stream, Tensor};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+use training::{BATCHES, Outcome, Workload};
 
 /// Seeds of W5.
 const SEEDS: u64 = 16;
-/// Batches that are drawn; step t takes number t modulo this.
-const BATCHES: usize = 16;
-
-/// A transformer that is trained on given batches.
-struct Workload {
-    architecture: TransformerConfig,
-    batch: usize,
-    pos: usize,
-    /// The loss reads the last position alone, or every one.
-    last: bool,
-    adamw: AdamW,
-}
-
 fn w1() -> Workload {
-    let mut architecture = TransformerConfig::plain(1, 128, 4, 114, 3);
-    architecture.d_mlp = 512;
-    architecture.d_vocab_out = 113;
-    architecture.causal = true;
-    let adamw = AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.98, weight_decay: 1.0, ..AdamW::default() };
-    Workload { architecture, batch: 3830, pos: 3, last: true, adamw }
+    training::addition(113, 128, 3830)
 }
 
 fn w2() -> Workload {
-    let mut architecture = TransformerConfig::plain(2, 64, 4, 64, 32);
-    architecture.d_mlp = 256;
-    architecture.norm = Norm::LayerNorm;
-    Workload { architecture, batch: 64, pos: 32, last: false, adamw: AdamW::default() }
+    training::previous(64, 64, 32, 64)
 }
 
-impl Workload {
-    fn init(&self, seed: u64) -> Outcome<Weights> {
-        let scale = 1.0 / (self.architecture.d_model as f32).sqrt();
-        Ok(init(&Architecture::Transformer(self.architecture.clone()), scale, seed)?)
-    }
-
-    /// Tokens `[batch, pos]` and targets, `[batch]` or `[batch, pos]`.
-    fn data(&self, t: usize) -> (Vec<u32>, Vec<u32>) {
-        let (vocabulary, out) = (self.architecture.d_vocab, self.architecture.d_vocab_out);
-        if self.last {
-            // The pairs of addition modulo p, as many as the batch holds.
-            let p = out;
-            let pairs = Stream::new(0, "workload/pairs").block(0).permutation(p * p);
-            let pairs = &pairs[..self.batch];
-            let rows = pairs.iter().flat_map(|&i| [i / p, i % p, p].map(|x| x as u32));
-            return (rows.collect(), pairs.iter().map(|&i| ((i / p + i % p) % p) as u32).collect());
-        }
-        let mut draw = Stream::new(0, "workload/tokens").block((t % BATCHES) as u64);
-        let n = self.batch * self.pos;
-        let tokens: Vec<u32> = (0..n).map(|_| draw.below(vocabulary as u64) as u32).collect();
-        // The token before, which a position can read.
-        let targets =
-            (0..n).map(|i| if i % self.pos == 0 { tokens[i] } else { tokens[i - 1] }).collect();
-        (tokens, targets)
-    }
-
-    fn loss(&self, g: &mut Graph, logits: Value) -> Result<Value, flyroom_tensor::Error> {
-        let (batch, pos) = (self.batch, self.pos);
-        let (logits, targets) = if self.last {
-            let width = self.architecture.d_vocab_out;
-            let last = g.slice(logits, 1, pos - 1, 1)?;
-            (g.reshape(last, &[batch, width])?, g.index_input("targets", &[batch]))
-        } else {
-            (logits, g.index_input("targets", &[batch, pos]))
-        };
-        let losses = g.cross_entropy(logits, targets)?;
-        g.mean(losses)
-    }
-
-    /// Trains and returns (seconds of each step, losses, weights).
-    fn run(
-        &self,
-        init: Weights,
-        steps: usize,
-        cx: &Context,
-    ) -> Outcome<(Vec<f64>, Vec<f64>, Weights)> {
-        let batches: Vec<_> = (1..=BATCHES.min(steps)).map(|t| self.data(t)).collect();
-        let data = |t: usize| {
-            let (tokens, targets) = &batches[(t - 1) % BATCHES];
-            let index = vec![("tokens", tokens.clone()), ("targets", targets.clone())];
-            Batch { index, ..Batch::default() }
-        };
-        let times = std::sync::Mutex::new(vec![Instant::now()]);
-        let tick = |_, _| times.lock().map(|mut t| t.push(Instant::now())).is_ok();
-        let training = Training {
-            organism: "workload",
-            seed: 0,
-            architecture: &Architecture::Transformer(self.architecture.clone()),
-            batch: self.batch,
-            pos: self.pos,
-            steps,
-            optimizer: &|_| self.adamw,
-            data: &data,
-            loss: &|g, logits| self.loss(g, logits),
-            probe_every: steps,
-            probe: &|_| Ok(BTreeMap::new()),
-        };
-        let nursery = Nursery { checkpoints: None, every: usize::MAX, progress: &tick };
-        let (network, curve) = training.run(init, cx, &nursery)?;
-        let losses = curve.iter().map(|p| p.values["loss"]).collect();
-        let times = times.into_inner()?;
-        let seconds = times.windows(2).map(|w| (w[1] - w[0]).as_secs_f64()).collect();
-        Ok((seconds, losses, network.weights().clone()))
-    }
+/// Trains and returns (seconds of each step, losses, weights).
+fn timed(
+    workload: &Workload,
+    init: Weights,
+    steps: usize,
+    cx: &Context,
+) -> Outcome<(Vec<f64>, Vec<f64>, Weights)> {
+    let times = Mutex::new(vec![Instant::now()]);
+    let tick = || times.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+    let (losses, weights) = workload.run(init, steps, cx, &tick)?;
+    let times = times.into_inner()?;
+    let seconds = times.windows(2).map(|w| (w[1] - w[0]).as_secs_f64()).collect();
+    Ok((seconds, losses, weights))
 }
 
 /// Prints what the operations of a step of a workload take, the dearest first.
@@ -291,8 +209,8 @@ fn seeds(folder: &Path, threads: usize, steps: usize) -> Outcome<serde_json::Val
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 let Some(init) = inits.get(i) else { return Ok(last) };
                 let cx = Context::new(Kernels::detect(), 1);
-                let (_, losses, _) =
-                    workload.run(init.clone(), steps, &cx).map_err(|e| e.to_string())?;
+                let ran = workload.run(init.clone(), steps, &cx, &|| {});
+                let (losses, _) = ran.map_err(|e| e.to_string())?;
                 last.push((i, losses[losses.len() - 1]));
             }
         };
@@ -333,7 +251,8 @@ fn main() -> Outcome<()> {
         "profile-W2" => return profile(&w2(), &read("W2-0")?, steps, &cx),
         "W1" | "W2" => {
             let workload = if what == "W1" { w1() } else { w2() };
-            let (seconds, losses, last) = workload.run(read(&format!("{what}-0"))?, steps, &cx)?;
+            let (seconds, losses, last) =
+                timed(&workload, read(&format!("{what}-0"))?, steps, &cx)?;
             let raw = last.iter().map(|(n, t)| (n.clone(), RawTensor::from_tensor(t))).collect();
             let path = folder.join(format!("{what}-flyroom.safetensors"));
             write_safetensors(&path, &raw, &BTreeMap::new())?;
