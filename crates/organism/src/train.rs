@@ -8,8 +8,9 @@ use crate::Error;
 use flyroom_network::{
     Architecture, Network, RawTensor, Weights, read_safetensors, record, write_safetensors,
 };
+use flyroom_tensor::kernel::Data;
 use flyroom_tensor::kernels::adamw::AdamW;
-use flyroom_tensor::{Bindings, Context, Graph, Program, Stream, Tensor, Value};
+use flyroom_tensor::{Context, Graph, Program, Stream, Tensor, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -150,10 +151,15 @@ impl Training<'_> {
                     place.insert(program)
                 }
             };
-            let mut bindings = Bindings::new().with_all(&state.weights);
-            batch.index.iter().for_each(|(n, x)| bindings.bind_index(n, x));
-            batch.real.iter().for_each(|(n, x)| bindings.bind(n, x));
-            program.run(cx, &bindings)?;
+            let weights = &state.weights;
+            program.run_from(cx, &|name| {
+                let index = || batch.index.iter().find(|(n, _)| *n == name);
+                let real = || batch.real.iter().find(|(n, _)| n == name);
+                let weight = weights.get(name).map(|w| Data::Real(w.data()));
+                weight
+                    .or_else(|| index().map(|(_, x)| Data::Index(x)))
+                    .or_else(|| real().map(|(_, x)| Data::Real(x)))
+            })?;
             let value = program.output(names.len())[0];
             if !value.is_finite() {
                 return Err(Error::Diverged {

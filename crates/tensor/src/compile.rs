@@ -3,6 +3,7 @@
 //! Nodes that no output reads are dropped. Steps that can walk through pieces together do so
 //! ([`group`]), the others run alone; a buffer goes back to the free list behind its last reader.
 
+mod few;
 mod group;
 mod plan;
 
@@ -98,6 +99,9 @@ pub struct Program {
     outputs: Vec<(Place, Vec<usize>)>,
     /// Copies of outputs that are leaves themselves.
     leaf_outputs: BTreeMap<usize, Vec<f32>>,
+    /// Empty between runs: what is kept is the room.
+    bound: Vec<Data<'static>>,
+    taken: Vec<Vec<f32>>,
 }
 
 impl Program {
@@ -108,7 +112,16 @@ impl Program {
 
     /// Runs every step. Results stay in place until the next run.
     pub fn run(&mut self, cx: &Context, bindings: &Bindings) -> Result<(), Error> {
-        self.run_watched(cx, bindings, &mut |_, _| {})
+        self.execute(cx, &|name| bindings.0.get(name).copied(), None)
+    }
+
+    /// [`Program::run`] on what `leaf` finds by name: no list is made for a step.
+    pub fn run_from<'a>(
+        &mut self,
+        cx: &Context,
+        leaf: &dyn Fn(&str) -> Option<Data<'a>>,
+    ) -> Result<(), Error> {
+        self.execute(cx, leaf, None)
     }
 
     /// [`Program::run`] that tells when steps are done. What takes the time, for whoever has a clock.
@@ -118,22 +131,30 @@ impl Program {
         bindings: &Bindings,
         done: &mut Done,
     ) -> Result<(), Error> {
-        let mut bound = Vec::with_capacity(self.leaves.len());
+        self.execute(cx, &|name| bindings.0.get(name).copied(), Some(done))
+    }
+
+    fn execute<'a>(
+        &mut self,
+        cx: &Context,
+        find: &dyn Fn(&str) -> Option<Data<'a>>,
+        mut done: Option<&mut Done>,
+    ) -> Result<(), Error> {
+        let mut bound: Vec<Data<'a>> = std::mem::take(&mut self.bound);
         for leaf in &self.leaves {
-            let data =
-                bindings.0.get(&leaf.name).ok_or_else(|| Error::Unbound(leaf.name.clone()))?;
-            bound.push(leaf.check(*data)?);
+            let data = find(&leaf.name).ok_or_else(|| Error::Unbound(leaf.name.clone()))?;
+            bound.push(leaf.check(data)?);
         }
-        let mut taken: Vec<Vec<f32>> = vec![];
         for group in &self.groups {
-            taken.extend(group.outputs.iter().map(|&(b, _)| std::mem::take(&mut self.buffers[b])));
+            let outputs = group.outputs.iter();
+            self.taken.extend(outputs.map(|&(b, _)| std::mem::take(&mut self.buffers[b])));
             let outside =
                 Outside { bound: &bound, constants: &self.constants, buffers: &self.buffers };
-            group.run(cx, &outside, &mut taken);
-            for (&(b, _), y) in group.outputs.iter().zip(taken.drain(..)) {
+            group.run(cx, &outside, &mut self.taken);
+            for (&(b, _), y) in group.outputs.iter().zip(self.taken.drain(..)) {
                 self.buffers[b] = y;
             }
-            if let Some(last) = group.members.last() {
+            if let (Some(done), Some(last)) = (&mut done, group.members.last()) {
                 let names: Vec<_> =
                     group.members.iter().map(|m| m.compute.kernel().name()).collect();
                 done(&names, &last.shapes);
@@ -146,6 +167,9 @@ impl Program {
                 self.leaf_outputs.insert(l, x.to_vec());
             }
         }
+        bound.clear();
+        // The same room for data of any lifetime: a list is collected into where it came from.
+        self.bound = bound.into_iter().map(|_| Data::Real(&[])).collect();
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! Pieces are independent (see [`Walk`](crate::kernel::Walk)), so neither their number nor who
 //! computes them changes a bit.
 
+use super::few::Few;
 use super::{Compute, Place};
 use crate::context::SharedMut;
 use crate::kernel::{Arg, Data};
@@ -19,6 +20,8 @@ const BLOCK: usize = 24 * 1024;
 /// Operands of a step in a group, and axes of each, at most.
 pub(super) const MOST_OPERANDS: usize = 4;
 const MOST_AXES: usize = 8;
+/// Where an operand will be written.
+const NOTHING: Arg = Arg { data: Data::Real(&[]), shape: &[] };
 
 /// Where a walked operand lies.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +99,8 @@ fn cut<'a>(data: Data<'a>, start: usize, len: usize) -> Data<'a> {
 impl Group {
     /// Runs all members on all pieces; `outputs` are the buffers of [`Group::outputs`].
     pub fn run(&self, cx: &Context, outside: &Outside, outputs: &mut [Vec<f32>]) {
-        let shared: Vec<SharedMut<f32>> = outputs.iter_mut().map(|y| SharedMut::new(y)).collect();
+        let shared: Few<SharedMut<f32>, 16> =
+            Few::new(outputs.iter_mut().map(|y| SharedMut::new(y)), || SharedMut::new(&mut []));
         if let [member] = &self.members[..] {
             // SAFETY: this thread has all of it.
             unsafe { member.run(cx, outside, &shared, &SharedMut::new(&mut []), (0, 1, 1)) };
@@ -170,11 +174,11 @@ impl Member {
             }
         };
         if count == 1 {
-            let args = self.x.iter().map(|x| Arg { data: data(x), shape: &x.shape });
-            return self.compute.kernel().run(cx, &args.collect::<Vec<_>>(), y);
+            let args = self.x.iter().map(|x| Arg { data: data(x), shape: &x.shape[..] });
+            return self.compute.kernel().run(cx, &Few::<_, 8>::new(args, || NOTHING), y);
         }
         let mut shapes = [[0usize; MOST_AXES]; MOST_OPERANDS];
-        let mut args = [Arg { data: Data::Real(&[]), shape: &[] }; MOST_OPERANDS];
+        let mut args = [NOTHING; MOST_OPERANDS];
         for ((x, arg), shape) in self.x.iter().zip(&mut args).zip(&mut shapes) {
             let shape = &mut shape[..x.shape.len()];
             shape.copy_from_slice(&x.shape);

@@ -39,28 +39,29 @@ pub(super) fn aligned(s: &[usize], x: &[&[usize]], axis: usize) -> Option<usize>
     (axis + s.len()).checked_sub(axes).filter(|&i| s[i] != 1)
 }
 
-/// Strides of `s` over the axes of `out`, 0 where it repeats.
-fn strides(s: &[usize], out: &[usize]) -> Vec<usize> {
-    let pad = out.len() - s.len();
-    (0..out.len())
-        .map(|i| {
-            if i < pad || s[i - pad] == 1 { 0 } else { s[i - pad + 1..].iter().product::<usize>() }
-        })
-        .collect()
-}
-
-/// Offsets of one operand at the start of each row (all axes but the last).
-fn row_offset(row: usize, out: &[usize], strides: &[usize]) -> usize {
-    let mut rest = row;
-    let mut offset = 0;
-    for i in (0..out.len().saturating_sub(1)).rev() {
-        offset += (rest % out[i]) * strides[i];
-        rest /= out[i];
+/// Where operand `s` has the first element of a row (all axes but the last) of what it and `other` are
+/// broadcast to.
+fn row_offset(row: usize, s: &[usize], other: &[usize]) -> usize {
+    let n = s.len().max(other.len());
+    let length = |s: &[usize], i: usize| (i + s.len()).checked_sub(n).map_or(1, |i| s[i]);
+    let (mut rest, mut offset, mut stride) = (row, 0, last(s));
+    for i in (0..n.saturating_sub(1)).rev() {
+        let (own, both) = (length(s, i), length(s, i).max(length(other, i)));
+        if own != 1 {
+            offset += rest % both * stride;
+        }
+        stride *= own;
+        rest /= both;
     }
     offset
 }
 
-/// Whether an operand is the last axes of the output, repeated over the others.
+/// Length of the last axis.
+fn last(s: &[usize]) -> usize {
+    s.last().copied().unwrap_or(1)
+}
+
+/// Whether an operand is the last axes of another, repeated over the others.
 fn is_end_of(s: &[usize], out: &[usize]) -> bool {
     let ones = s.iter().take_while(|&&n| n == 1).count();
     s.len() > ones && out.ends_with(&s[ones..])
@@ -88,17 +89,23 @@ impl Binary {
     }
 }
 
-/// How an operand repeats where its elements are single, a row, a column or all of `out`.
-fn repeat(s: &[usize], out: &[usize]) -> Option<Repeat> {
-    let (rows, cols) = crate::kernel::rows(out);
-    let (last, len) = (s.last().copied().unwrap_or(1), s.iter().product::<usize>());
-    match (len, last) {
-        _ if len == rows * cols => Some(Repeat::Not),
+/// How an operand repeats where its elements are single, a row, a column or all of a result of so many
+/// rows, columns and axes.
+fn repeat(s: &[usize], (rows, cols, axes): (usize, usize, usize)) -> Option<Repeat> {
+    match (s.iter().product::<usize>(), last(s)) {
+        (len, _) if len == rows * cols => Some(Repeat::Not),
         (1, _) => Some(Repeat::Single),
-        _ if len == cols && last == cols => Some(Repeat::Row),
-        _ if len == rows && last == 1 && s.len() == out.len() => Some(Repeat::Column),
+        (len, last) if len == cols && last == cols => Some(Repeat::Row),
+        (len, 1) if len == rows && s.len() == axes => Some(Repeat::Column),
         _ => None,
     }
+}
+
+/// Writes `x` so many times one behind the other.
+fn pattern<'p>(x: &[f32], times: usize, room: &'p mut [f32; PATTERN]) -> &'p [f32] {
+    let room = &mut room[..x.len() * times];
+    room.chunks_exact_mut(x.len()).for_each(|part| part.copy_from_slice(x));
+    room
 }
 
 impl Kernel for Binary {
@@ -140,50 +147,50 @@ impl Kernel for Binary {
         if y.is_empty() {
             return;
         }
-        let out = broadcast(x[0].shape, x[1].shape).unwrap_or_default();
-        let cols = out.last().copied().unwrap_or(1);
-        if let (Some(ra), Some(rb)) = (repeat(x[0].shape, &out), repeat(x[1].shape, &out)) {
-            let times = PATTERN / cols;
+        // No axis is 0, so the longer one is that of the result.
+        let (sa, sb) = (x[0].shape, x[1].shape);
+        let cols = last(sa).max(last(sb));
+        let out = (y.len() / cols, cols, sa.len().max(sb.len()));
+        if let (Some(ra), Some(rb)) = (repeat(sa, out), repeat(sb, out)) {
+            let (times, mut room) = (PATTERN / cols, [0.0; PATTERN]);
             return match (ra, rb) {
                 (Repeat::Not, Repeat::Row) if times > 1 => {
-                    self.rows(cx, (a, ra), (&b.repeat(times), rb), cols * times, y)
+                    let b = pattern(b, times, &mut room);
+                    self.rows(cx, (a, ra), (b, rb), cols * times, y);
                 }
                 (Repeat::Row, Repeat::Not) if times > 1 => {
-                    self.rows(cx, (&a.repeat(times), ra), (b, rb), cols * times, y)
+                    let a = pattern(a, times, &mut room);
+                    self.rows(cx, (a, ra), (b, rb), cols * times, y);
                 }
                 _ => self.rows(cx, (a, ra), (b, rb), cols, y),
             };
         }
         // Last axes that repeat over the others are one long row.
-        if a.len() == y.len() && is_end_of(x[1].shape, &out) {
+        if a.len() == y.len() && is_end_of(sb, sa) {
             return self.rows(cx, (a, Repeat::Not), (b, Repeat::Row), b.len(), y);
         }
-        if b.len() == y.len() && is_end_of(x[0].shape, &out) {
+        if b.len() == y.len() && is_end_of(sa, sb) {
             return self.rows(cx, (a, Repeat::Row), (b, Repeat::Not), a.len(), y);
         }
-        let (sa, sb) = (strides(x[0].shape, &out), strides(x[1].shape, &out));
-        let of = |s: &[usize]| {
-            if s[s.len() - 1] == 0 { (1, Repeat::Single) } else { (cols, Repeat::Not) }
-        };
-        let ((wa, ra), (wb, rb)) = (of(&sa), of(&sb));
+        let of = |s| if last(s) == 1 { (1, Repeat::Single) } else { (cols, Repeat::Not) };
+        let ((wa, ra), (wb, rb)) = (of(sa), of(sb));
         let alone = cx.alone();
         cx.split(y, cols, cols, |first, y| {
             for (r, y) in y.chunks_exact_mut(cols).enumerate() {
-                let (oa, ob) = (row_offset(first + r, &out, &sa), row_offset(first + r, &out, &sb));
+                let (oa, ob) = (row_offset(first + r, sa, sb), row_offset(first + r, sb, sa));
                 self.rows(&alone, (&a[oa..oa + wa], ra), (&b[ob..ob + wb], rb), cols, y);
             }
         });
     }
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
-        let out = broadcast(x[0].shape, x[1].shape).unwrap_or_default();
-        let (sa, sb) = (strides(x[0].shape, &out), strides(x[1].shape, &out));
-        let cols = out.last().copied().unwrap_or(1);
+        let (sa, sb) = (x[0].shape, x[1].shape);
+        let cols = last(sa).max(last(sb));
         for (i, y) in y.iter_mut().enumerate() {
-            let at = |s: &[usize]| {
-                row_offset(i / cols, &out, s) + (i % cols) * s.last().copied().unwrap_or(0)
+            let at = |s: &[usize], other| {
+                row_offset(i / cols, s, other) + if last(s) == 1 { 0 } else { i % cols }
             };
-            let (a, b) = (x[0].real[at(&sa)], x[1].real[at(&sb)]);
+            let (a, b) = (x[0].real[at(sa, sb)], x[1].real[at(sb, sa)]);
             *y = match self {
                 Binary::Add => a + b,
                 Binary::Sub => a - b,

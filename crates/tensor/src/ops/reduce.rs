@@ -3,6 +3,7 @@
 use super::binary::broadcast;
 use crate::kernel::{Applied, Arg, Arg64, Walk, shapes_error};
 use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::reduce};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Sum of all elements to a scalar (shape `[]`): rows by lanes, then the rows in one chain.
@@ -59,20 +60,19 @@ pub struct SumTo {
 }
 
 impl SumTo {
-    /// (kept, length) of each axis of `from`, after padding the target with ones in front. Of pieces,
-    /// whose leading axes are one, `len` tells that it is kept.
-    fn axes(&self, from: &[usize], len: usize) -> Vec<(bool, usize)> {
-        let target = |i: usize| (i + self.target.len()).checked_sub(from.len());
-        let mut axes: Vec<(bool, usize)> = from
-            .iter()
-            .enumerate()
-            .map(|(i, &n)| (target(i).is_some_and(|t| self.target[t] == n), n))
-            .collect();
-        if let Some((first, rest)) = axes.split_first_mut() {
-            let kept: usize = rest.iter().filter(|a| a.0).map(|a| a.1).product();
-            first.0 = first.1 * kept == len;
+    /// Whether axis `i` of `from` is kept, after padding the target with ones in front. Of pieces, whose
+    /// leading axes are one, `len` tells whether that is.
+    fn keeps(&self, from: &[usize], len: usize, i: usize) -> bool {
+        let same = |i: usize| {
+            (i + self.target.len())
+                .checked_sub(from.len())
+                .is_some_and(|t| self.target[t] == from[i])
+        };
+        if i > 0 {
+            return same(i);
         }
-        axes
+        let kept: usize = (1..from.len()).filter(|&i| same(i)).map(|i| from[i]).product();
+        from[0] * kept == len
     }
 }
 
@@ -96,28 +96,31 @@ impl Kernel for SumTo {
     }
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
-        let mut axes = self.axes(x[0].shape, y.len());
+        let from = x[0].shape;
+        let keeps = |i: &usize| self.keeps(from, y.len(), *i);
+        let size = |axes: Range<usize>| from[axes].iter().product::<usize>();
+        // The last axis before `end` that is still to be summed.
+        let left = |end: usize| (0..end).rev().find(|i| from[*i] != 1 && !keeps(i));
+        // Axes from `end` on are summed, or kept: these hold `inner` values.
+        let (mut end, mut inner) = (from.len(), 1);
         let mut current: std::borrow::Cow<[f32]> = x[0].real().into();
-        let size = |a: &[(bool, usize)]| a.iter().map(|a| a.1).product::<usize>();
-        let summed = |a: &[(bool, usize)]| a.iter().rposition(|a| !a.0 && a.1 != 1);
-        if let Some(&(false, cols)) = axes.last()
-            && cols != 1
+        if let Some(last) = left(end)
+            && last + 1 == end
         {
-            axes.pop();
-            let rows = size(&axes);
-            if summed(&axes).is_none() {
-                return reduce::sum_last(cx, &current, rows, cols, y);
+            end = last;
+            let rows = size(0..end);
+            if left(end).is_none() {
+                return reduce::sum_last(cx, &current, rows, from[last], y);
             }
             let mut sums = vec![0.0; rows];
-            reduce::sum_last(cx, &current, rows, cols, &mut sums);
+            reduce::sum_last(cx, &current, rows, from[last], &mut sums);
             current = sums.into();
         }
-        while let Some(end) = summed(&axes) {
-            let start = axes[..=end].iter().rposition(|a| a.0).map_or(0, |i| i + 1);
-            let (outer, axis, inner) =
-                (size(&axes[..start]), size(&axes[start..=end]), size(&axes[end + 1..]));
-            axes.drain(start..=end);
-            if summed(&axes).is_none() {
+        while let Some(last) = left(end) {
+            inner *= size(last + 1..end);
+            end = (0..=last).rev().find(keeps).map_or(0, |i| i + 1);
+            let (outer, axis) = (size(0..end), size(end..last + 1));
+            if left(end).is_none() {
                 return reduce::sum_axis(cx, &current, outer, axis, inner, y);
             }
             let mut sums = vec![0.0; outer * inner];
@@ -129,11 +132,11 @@ impl Kernel for SumTo {
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         y.fill(0.0);
-        let axes = self.axes(x[0].shape, y.len());
+        let from = x[0].shape;
         for (i, v) in x[0].real.iter().enumerate() {
             let (mut rest, mut offset, mut stride) = (i, 0, 1);
-            for &(kept, n) in axes.iter().rev() {
-                if kept {
+            for (axis, &n) in from.iter().enumerate().rev() {
+                if self.keeps(from, y.len(), axis) {
                     offset += (rest % n) * stride;
                     stride *= n;
                 }
