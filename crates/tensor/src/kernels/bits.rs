@@ -1,5 +1,5 @@
 //! The promise of docs/bits.md, tested: every kernel, at odd shapes, on every instruction set that
-//! this CPU has and with 1, 2 and 3 threads, gives the bits of its definition.
+//! this CPU has and with 1, 2, 3 and 7 threads, gives the bits of its definition.
 
 use super::adamw::{AdamW, sgd};
 use super::sparse::{Active, combine, inner};
@@ -17,7 +17,7 @@ fn contexts() -> Vec<Context> {
     }
     Kernels::all_available()
         .into_iter()
-        .flat_map(|kernels| [1, 2, 3].map(|threads| Context::new(kernels, threads)))
+        .flat_map(|kernels| [1, 2, 3, 7].map(|threads| Context::new(kernels, threads)))
         .collect()
 }
 

@@ -6,6 +6,9 @@ use crate::{Context, Error, Graph, Kernel, Narrowed, Op, Part, Value, kernels::r
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Rows whose sums are at hand at once.
+const ROWS: usize = 4096;
+
 /// Sum of all elements to a scalar (shape `[]`): rows by lanes, then the rows in one chain.
 #[derive(Debug, Clone, Copy)]
 pub struct Sum;
@@ -21,9 +24,14 @@ impl Kernel for Sum {
 
     fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
         let (rows, cols) = x[0].rows();
-        let mut sums = vec![0.0; rows];
-        reduce::sum_last(cx, x[0].real(), rows, cols, &mut sums);
-        y[0] = sums.iter().fold(0.0, |a, b| a + b);
+        let (x, mut room) = (x[0].real(), [0.0; ROWS]);
+        y[0] = 0.0;
+        for start in (0..rows).step_by(ROWS) {
+            let sums = &mut room[..ROWS.min(rows - start)];
+            let x = &x[start * cols..(start + sums.len()) * cols];
+            reduce::sum_last(cx, x, sums.len(), cols, sums);
+            y[0] = sums.iter().fold(y[0], |a, b| a + b);
+        }
     }
 
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
