@@ -3,8 +3,9 @@
 //! The same [`Row`]s that a [`Runner`] executes on a network are executed here on what was said
 //! about it. A program's variables are set where an intervention covers their place; an
 //! intervention that touches no place of the explanation is predicted to change nothing; one that
-//! cuts a place, or does what the body says nothing about, makes it abstain. A clean prediction is
-//! a row without interventions.
+//! cuts a place, or does what the body says nothing about, makes it abstain, and so does one after
+//! which a program has no value for the output; the [`Reason`] tells the two apart. A clean
+//! prediction is a row without interventions.
 //!
 //! | file | executes |
 //! |---|---|
@@ -54,24 +55,57 @@ pub struct Scene<'a> {
 pub enum Prediction {
     /// The output, `[pos, column]` flattened over [`Reads`].
     Output(Vec<f32>),
-    /// Nothing; counted as "no effect".
-    Abstain {
-        /// Why.
-        why: String,
-    },
+    /// Nothing; counted as "no effect" where the question has an answer.
+    Abstain(Abstention),
+}
+
+/// That an explanation says nothing about a row, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abstention {
+    /// What kind of silence it is.
+    pub reason: Reason,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// Kinds of silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The explanation has no word for what is done: a place is cut, an operation gives no value,
+    /// edges or weights are patched.
+    Unsaid,
+    /// The program knows what is done, and what follows has no value in it: the interventions bring
+    /// together what no run does, so that an aggregate selects two letters and something is computed
+    /// from both, a number is divided by 0, or a table ends.
+    OutOfDomain,
+}
+
+impl Abstention {
+    pub(crate) fn unsaid(why: impl Into<String>) -> Self {
+        Self { reason: Reason::Unsaid, why: why.into() }
+    }
+
+    pub(crate) fn out_of_domain(why: impl Into<String>) -> Self {
+        Self { reason: Reason::OutOfDomain, why: why.into() }
+    }
 }
 
 impl Prediction {
-    pub(crate) fn abstain(why: impl Into<String>) -> Self {
-        Self::Abstain { why: why.into() }
+    pub(crate) fn unsaid(why: impl Into<String>) -> Self {
+        Self::Abstain(Abstention::unsaid(why))
     }
 
     /// The output, if it did not abstain.
     pub fn output(&self) -> Option<&[f32]> {
         match self {
             Self::Output(y) => Some(y),
-            Self::Abstain { .. } => None,
+            Self::Abstain(_) => None,
         }
+    }
+
+    /// Whether it abstained because what follows has no value in the program.
+    pub fn out_of_domain(&self) -> bool {
+        matches!(self, Self::Abstain(a) if a.reason == Reason::OutOfDomain)
     }
 }
 
@@ -160,7 +194,7 @@ pub fn predict(e: &Explanation, scene: &Scene, rows: &[Row]) -> Result<Vec<Predi
         Body::Circuit { edges, ablation } => circuit::predict(edges, *ablation, scene, rows),
         Body::Whole => circuit::predict_whole(scene, rows),
         Body::Snapshot => {
-            let p = Prediction::abstain("a snapshot says nothing about effects");
+            let p = Prediction::unsaid("a snapshot says nothing about effects");
             Ok(vec![p; rows.len()])
         }
     }
@@ -172,7 +206,7 @@ pub fn variables(
     e: &Explanation,
     scene: &Scene,
     row: &Row,
-) -> Result<Option<Result<crate::rasp::Trace, String>>, Error> {
+) -> Result<Option<Result<crate::rasp::Trace, Abstention>>, Error> {
     let Body::Rasp { program, readout } = &e.body else {
         return Ok(None);
     };
@@ -181,11 +215,13 @@ pub fn variables(
 }
 
 /// Why a closed explanation abstains on an intervention's target, or the selector it acts on.
-fn closed_target(i: &Intervention) -> Result<&Selector, String> {
+fn closed_target(i: &Intervention) -> Result<&Selector, Abstention> {
+    let unsaid =
+        |what| Abstention::unsaid(format!("a closed explanation says nothing about {what}"));
     match &i.target {
         Target::Site(s) => Ok(s),
-        Target::Edges(_) => Err("a closed explanation says nothing about edges".into()),
-        Target::Weight(_) => Err("a closed explanation says nothing about weights".into()),
+        Target::Edges(_) => Err(unsaid("edges")),
+        Target::Weight(_) => Err(unsaid("weights")),
     }
 }
 
@@ -198,17 +234,18 @@ fn set_coordinates(
     values: &[f32],
     site: &Site,
     pos: usize,
-) -> Result<Result<Vec<f32>, String>, Error> {
+) -> Result<Result<Vec<f32>, Abstention>, Error> {
+    let unsaid = |why: String| Ok(Err(Abstention::unsaid(why)));
     let unit = site.axis_len(Axis::Unit).unwrap_or(1);
     let heads = span(&a.selector, site, Axis::Head)?;
     if heads.len() != 1 {
-        return Ok(Err(format!("'{}' lies in several heads at once", a.selector)));
+        return unsaid(format!("'{}' lies in several heads at once", a.selector));
     }
     let mut x = vec![0f32; unit];
     match (&touched.basis, Subspace::of(touched, unit)?) {
         (Some(basis), _) => {
             if values.len() != basis.len() {
-                return Ok(Err(format!("{} values for {} basis rows", values.len(), basis.len())));
+                return unsaid(format!("{} values for {} basis rows", values.len(), basis.len()));
             }
             for (q, v) in basis.iter().zip(values) {
                 x.iter_mut().zip(q).for_each(|(x, q)| *x += v * q);
@@ -222,23 +259,27 @@ fn set_coordinates(
                 x[u] = match values.len() {
                     1 => values[0],
                     l if l == n => values[first + i],
-                    l => return Ok(Err(format!("{l} values for {n} coordinates"))),
+                    l => return unsaid(format!("{l} values for {n} coordinates")),
                 };
             }
         }
         (None, Subspace::Rows(_)) => {}
     }
     let x = Subspace::of(&a.selector, unit)?.coordinates(&x);
-    Ok(if x.len() == a.code.dims() {
-        Ok(x)
-    } else {
-        Err(format!("'{}' has {} coordinates, its code {}", a.selector, x.len(), a.code.dims()))
-    })
+    match x.len() == a.code.dims() {
+        true => Ok(Ok(x)),
+        false => unsaid(format!(
+            "'{}' has {} coordinates, its code {}",
+            a.selector,
+            x.len(),
+            a.code.dims()
+        )),
+    }
 }
 
 /// Why an executor abstains on a cut.
-fn cut(a: &Alignment, touched: &Selector) -> String {
-    format!("'{touched}' touches a part of '{}'", a.selector)
+fn cut(a: &Alignment, touched: &Selector) -> Abstention {
+    Abstention::unsaid(format!("'{touched}' touches a part of '{}'", a.selector))
 }
 
 pub(crate) use Relation::{Covers, Cuts, Disjoint};

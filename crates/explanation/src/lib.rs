@@ -30,7 +30,7 @@ mod value;
 
 pub use body::{Ablation, Access, Body, Cosines, Readout, Term};
 pub use error::Error;
-pub use execute::{Prediction, Reads, Scene, predict, variables};
+pub use execute::{Abstention, Prediction, Reads, Reason, Scene, predict, variables};
 pub use explanation::{Explanation, SCHEMA};
 pub use part::{Alignment, Code, Decoded, Part};
 pub use relation::{Overlap, Relation, TOLERANCE, relate, same_site};

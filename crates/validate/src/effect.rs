@@ -482,6 +482,12 @@ impl Stage {
         }
     }
 
+    /// The same for one of its positions.
+    pub(crate) fn at(&self, pos: usize) -> Self {
+        let reads = Reads { positions: vec![pos], columns: self.reads.columns.clone() };
+        Self { sites: self.sites.clone(), reads }
+    }
+
     /// What an explanation of a tier may look at.
     pub fn scene<'s>(&'s self, subject: &'s Subject, access: Access) -> Scene<'s> {
         Scene {

@@ -9,8 +9,14 @@
 //! Two domains. `in-domain` sets and interchanges the variables that the truth declares, with
 //! values of their domain; a program must answer these. `off-domain` treats heads, MLPs, neurons
 //! and edges as an experimenter would who knows no variables; a program may abstain there.
+//!
+//! Values of variables can together be what no run shows, so that an aggregate selects two letters at
+//! once or a number is divided by 0: then the truth's own program has no value for the output, the
+//! question has no answer, and it is not asked of anybody. What is left out is counted.
 
 use crate::Error;
+use crate::effect::Stage;
+use flyroom_explanation::{Access, Prediction, predict};
 use flyroom_network::{
     Architecture, Edge, EdgeTable, Intervention, Operation, Receiver, Row, Selector,
 };
@@ -53,6 +59,9 @@ pub struct Exam {
     pub seen: Vec<Item>,
     /// What counts.
     pub held_out: Vec<Item>,
+    /// Questions that were drawn and are not asked, because they have no answer in the truth's
+    /// program.
+    pub unanswerable: usize,
 }
 
 /// How many questions.
@@ -93,13 +102,33 @@ pub fn draw(
     let seed = seed_of(frozen);
     let mut out = vec![];
     if !truth.variables.is_empty() {
-        out.push(in_domain(subject, truth, &seed, budget));
+        out.push(answerable(subject, truth, in_domain(subject, truth, &seed, budget))?);
     }
     let off = off_domain(subject, &seed, budget)?;
     if !off.held_out.is_empty() {
         out.push(off);
     }
     Ok(out)
+}
+
+/// The exam without the questions that are out of the domain of the truth's program.
+fn answerable(subject: &Subject, truth: &Truth, mut exam: Exam) -> Result<Exam, Error> {
+    let Some(e) = truth.explanation.as_ref().filter(|e| e.access() == Access::Closed) else {
+        return Ok(exam);
+    };
+    let stage = Stage::new(subject);
+    let scene = stage.scene(subject, e.access());
+    let mut left_out = 0;
+    for items in [&mut exam.seen, &mut exam.held_out] {
+        let rows: Vec<Row> = items.iter().map(|i| i.row.clone()).collect();
+        let said = predict(e, &scene, &rows)?;
+        let mut open = said.iter().map(Prediction::out_of_domain);
+        let drawn = items.len();
+        items.retain(|_| !open.next().unwrap_or(false));
+        left_out += drawn - items.len();
+    }
+    exam.unanswerable = left_out;
+    Ok(exam)
 }
 
 fn one(g: &mut Generator, n: usize) -> usize {
@@ -142,6 +171,7 @@ fn in_domain(subject: &Subject, truth: &Truth, seed: &str, budget: Budget) -> Ex
         units: places.len(),
         seen: vec![],
         held_out: vec![],
+        unanswerable: 0,
     };
     for i in 0..budget.seen {
         let u = seen_units[i % seen_units.len()];
@@ -261,6 +291,7 @@ fn off_domain(subject: &Subject, seed: &str, budget: Budget) -> Result<Exam, Err
         units: all.len() + table.as_ref().map_or(0, |t| t.edges.len()),
         seen: vec![],
         held_out: vec![],
+        unanswerable: 0,
     };
     let half = all.len().div_ceil(2);
     if half == all.len() {

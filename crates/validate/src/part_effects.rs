@@ -305,8 +305,9 @@ impl<'s, 'a> Asked<'s, 'a> {
                         let variable = part.name.clone();
                         set.push(Override { variable, index, value, readers: None });
                     }
-                    let then = interpreter.run(&own, &set)?;
-                    let then = read(input, &then).unwrap_or_else(|| said.clone());
+                    // Nor where it has no meaning for what is set together.
+                    let then = interpreter.run(&own, &set).ok();
+                    let then = then.and_then(|t| read(input, &t)).unwrap_or_else(|| said.clone());
                     let change = then.iter().zip(&said).map(|(a, b)| f64::from(*a) - f64::from(*b));
                     part.effect.extend(change);
                 }

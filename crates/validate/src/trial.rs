@@ -57,6 +57,13 @@ pub struct ExamScore {
     pub oracle: Option<f64>,
     /// Skill of the whole network (its ceiling), never ranked.
     pub whole: Option<f64>,
+    /// Questions that nobody is asked, for they have no answer in the truth's program.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unanswerable: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// The outcome of a trial: `card.json`.
@@ -166,6 +173,7 @@ impl<'a> Trial<'a> {
                     }
                     _ => None,
                 },
+                unanswerable: o.exam.unanswerable,
                 effect,
             });
         }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use flyroom_bench::clock::Stopwatch;
 use flyroom_explanation::Body;
 use flyroom_organism::{Organism, Parameters, Specimen, Standing, Task, Truth};
-use flyroom_validate::audit::{AUDIT_FILE, Audit, AuditedEdge, Options, Outcome, audit};
+use flyroom_validate::audit::{AUDIT_FILE, Audit, AuditedEdge, MOST_OPEN, Options, Outcome, audit};
 use std::path::{Path, PathBuf};
 
 pub fn run(
@@ -194,6 +194,7 @@ pub fn text(a: &Audit) -> String {
     }
     if a.program.check.comparisons > 0 {
         let p = &a.program;
+        let runs = p.sets + p.interchanges + p.pairs;
         out.push_str(&format!(
             "\nprogram: {} clean outputs, {} sets{}, {} interchanges, {} pairs; {} moved an output, {} \
              declined; skill {}\n",
@@ -206,6 +207,30 @@ pub fn text(a: &Audit) -> String {
             p.abstained,
             p.skill.map_or("-".into(), |s| format!("{s:.7}")),
         ));
+        if p.out_of_domain > 0 {
+            out.push_str(&format!(
+                "in {} of {runs} runs ({:.1} %) an output is out of the program's domain: it is open, and \
+                 the others are compared\n",
+                p.out_of_domain,
+                100.0 * p.out_of_domain as f64 / runs.max(1) as f64,
+            ));
+            let rows: Vec<Vec<String>> = p
+                .open
+                .iter()
+                .map(|v| {
+                    vec![
+                        v.variable.clone(),
+                        v.decided.to_string(),
+                        v.open.to_string(),
+                        format!("{:.1} % (at most {:.0} %)", 100.0 * v.share, 100.0 * MOST_OPEN),
+                    ]
+                })
+                .collect();
+            out.push_str(&output::table(
+                &["set or exchanged", "outputs moved and compared", "open", "share"],
+                &rows,
+            ));
+        }
     }
     for (_, check) in a.checks() {
         for c in &check.counterexamples {

@@ -354,6 +354,12 @@ pub fn text(card: &Card) -> String {
             words(exam.whole),
             exam.effect.trivial,
         ));
+        if exam.unanswerable > 0 {
+            out.push_str(&format!(
+                "{} questions that were drawn have no answer in the truth's program, and nobody is asked them\n",
+                exam.unanswerable
+            ));
+        }
         let rows: Vec<Vec<String>> = exam
             .effect
             .families

@@ -4,7 +4,8 @@
 //! after each the claims about what it prints as JSON: `path op value`, where op is `==`, `<`,
 //! `>`, `<=`, `>=` or `between A and B`. A path is names joined by dots; `*` stands for every
 //! element of a list, a number for one of them, `length` for how many there are. If a command
-//! prints a list, its claims hold for every element. Exit code 2 is a failure.
+//! prints a list, its claims hold for every element. Exit code 2 is a failure. A program that the page
+//! shows before, in a block fenced as `rasp NAME.rasp`, lies in the folder under that name.
 //!
 //! `check-fixtures` blocks need the environment variable `FLYROOM_FIXTURES` (`$FIXTURES` in their
 //! text), `check-long` blocks run with `FLYROOM_LONG=1`. What is skipped is said aloud, and
@@ -77,6 +78,8 @@ struct Step {
 struct Block {
     page: String,
     kind: Kind,
+    /// Names and texts of the programs that the page shows before.
+    files: Vec<(String, String)>,
     steps: Vec<Step>,
 }
 
@@ -114,6 +117,8 @@ fn claim(line: usize, text: &str) -> Result<Option<Claim>, String> {
 /// The blocks of a page.
 fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
     let mut all = vec![];
+    let mut files: Vec<(String, String)> = vec![];
+    let mut shown: Option<String> = None;
     let mut open: Option<(Option<Kind>, Vec<Step>)> = None;
     for (i, raw) in text.lines().enumerate() {
         let (at, trimmed) = (i + 1, raw.trim());
@@ -124,10 +129,12 @@ fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
                     if steps.is_empty() || steps.iter().all(|s| s.claims.is_empty()) {
                         return Err(wrong("a check block that claims nothing"));
                     }
-                    all.push(Block { page: page.into(), kind, steps });
+                    all.push(Block { page: page.into(), kind, files: files.clone(), steps });
                 }
-                Some((None, _)) => {}
+                Some((None, _)) => shown = None,
                 None => {
+                    shown = fence.trim().strip_prefix("rasp ").map(str::to_owned);
+                    files.extend(shown.iter().map(|name| (name.clone(), String::new())));
                     let kind = match fence.trim() {
                         "check" => Some(Kind::Quick),
                         "check-fixtures" => Some(Kind::Fixtures),
@@ -140,6 +147,8 @@ fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
                     open = Some((kind, vec![]));
                 }
             }
+        } else if let (Some(_), Some((_, text))) = (&shown, files.last_mut()) {
+            text.push_str(&format!("{raw}\n"));
         } else if let Some((Some(_), steps)) = &mut open
             && !trimmed.is_empty()
         {
@@ -234,6 +243,9 @@ fn broken(claim: &Claim, printed: &Value) -> Vec<String> {
 /// Runs a block; returns what failed.
 fn run(block: &Block, fixtures: &str) -> Vec<String> {
     let dir = scratch();
+    for (name, text) in &block.files {
+        std::fs::write(dir.path().join(name), text).expect("a file of the page");
+    }
     let mut failures = vec![];
     for step in &block.steps {
         let place = format!("docs/{}:{}", block.page, step.line);

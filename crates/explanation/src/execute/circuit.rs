@@ -34,7 +34,7 @@ pub(super) fn predict(
     let cut_senders: BTreeSet<Sender> = cut.iter().map(|e| e.from).collect();
     let mut patched = vec![];
     let mut at = vec![];
-    let mut out = vec![Prediction::abstain(""); rows.len()];
+    let mut out = vec![Prediction::unsaid(""); rows.len()];
     for (i, row) in rows.iter().enumerate() {
         let reference = match ablation {
             Ablation::Zero => Operation::Zero,
@@ -54,7 +54,7 @@ pub(super) fn predict(
             _ => false,
         });
         if clash {
-            out[i] = Prediction::abstain(
+            out[i] = Prediction::unsaid(
                 "a sender would need a reference of its own and that of the circuit",
             );
             continue;

@@ -6,7 +6,9 @@
 //! that the coordinates 0 stand for (none, for a plane centred at 0), mean the mean phasor over
 //! the inputs, set the one that the values stand for, add moves on the line to the source's.
 
-use super::{Covers, Cuts, Overlaps, Prediction, Scene, closed_target, cut, set_coordinates};
+use super::{
+    Abstention, Covers, Cuts, Overlaps, Prediction, Scene, closed_target, cut, set_coordinates,
+};
 use crate::body::Cosines;
 use crate::part::{Code, Part, phasor};
 use crate::{Error, Value};
@@ -67,14 +69,14 @@ impl<'a> Executor<'a> {
             .map(|row| {
                 Ok(match self.phasors(row)? {
                     Ok(u) => self.read(&u),
-                    Err(why) => Prediction::Abstain { why },
+                    Err(why) => Prediction::Abstain(why),
                 })
             })
             .collect()
     }
 
     /// Both residues of an input, or why it has none.
-    fn operands(&self, input: usize) -> Result<Result<[i64; 2], String>, Error> {
+    fn operands(&self, input: usize) -> Result<Result<[i64; 2], Abstention>, Error> {
         if one_hot(self.scene, self.body.modulus) {
             self.scene.check_input(input)?;
             let x = self.scene.inputs.vector_row(input);
@@ -82,7 +84,7 @@ impl<'a> Executor<'a> {
             let (a, b) = x.split_at(x.len() / 2);
             return Ok(match (hot(a), hot(b)) {
                 (Some(a), Some(b)) => Ok([a, b]),
-                _ => Err(format!("input {input} is not two one-hot codes")),
+                _ => Err(Abstention::unsaid(format!("input {input} is not two one-hot codes"))),
             });
         }
         let tokens = self.scene.tokens(input)?;
@@ -90,13 +92,20 @@ impl<'a> Executor<'a> {
         for (o, &pos) in out.iter_mut().zip(&self.body.operands) {
             match &tokens[pos] {
                 Value::Int(i) => *o = *i,
-                other => return Ok(Err(format!("{other} at position {pos} is no residue"))),
+                other => {
+                    let why = format!("{other} at position {pos} is no residue");
+                    return Ok(Err(Abstention::unsaid(why)));
+                }
             }
         }
         Ok(Ok(out))
     }
 
-    fn mean(&mut self, frequency: u32, operand: usize) -> Result<Result<Phasor, String>, Error> {
+    fn mean(
+        &mut self,
+        frequency: u32,
+        operand: usize,
+    ) -> Result<Result<Phasor, Abstention>, Error> {
         if let Some(m) = self.means.get(&(frequency, operand)) {
             return Ok(Ok(*m));
         }
@@ -117,7 +126,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Phasors of both operands for each term after a row.
-    fn phasors(&mut self, row: &Row) -> Result<Result<Vec<[Phasor; 2]>, String>, Error> {
+    fn phasors(&mut self, row: &Row) -> Result<Result<Vec<[Phasor; 2]>, Abstention>, Error> {
         let p = self.body.modulus;
         let own = match self.operands(row.input)? {
             Ok(o) => o,
@@ -176,7 +185,9 @@ impl<'a> Executor<'a> {
                     };
                     match next {
                         Ok(u) if u.iter().all(|x| x.is_finite()) => state[term][operand] = u,
-                        Ok(_) => return Ok(Err("an angle that is no number".into())),
+                        Ok(_) => {
+                            return Ok(Err(Abstention::unsaid("an angle that is no number")));
+                        }
                         Err(why) => return Ok(Err(why)),
                     }
                 }

@@ -1,12 +1,14 @@
 //! A program on the input, with variables set by interventions.
 //!
 //! An interchange sets a covered variable to what the program computes on the source input, a
-//! `set` to the value whose code the given coordinates are. Zero, mean and add lead outside the
-//! values that a program knows: it abstains. At the position of BOS there is no variable, so an
+//! `set` to the value whose code the given coordinates are. Zero, mean and add give a variable no
+//! value that a program knows: it abstains. It also abstains where variables are set to values that it
+//! knows and the output then has none ([`Reason::OutOfDomain`](crate::Reason)). At the position of BOS there is no variable, so an
 //! interchange changes nothing there.
 
 use super::{
-    Covers, Cuts, Disjoint, Overlaps, Prediction, Scene, closed_target, cut, set_coordinates,
+    Abstention, Covers, Cuts, Disjoint, Overlaps, Prediction, Scene, closed_target, cut,
+    set_coordinates,
 };
 use crate::body::Readout;
 use crate::part::Part;
@@ -26,7 +28,7 @@ pub(super) struct Executor<'a> {
     scene: &'a Scene<'a>,
     interpreter: Interpreter,
     /// Clean traces by input; the error of one is why it abstains.
-    clean: BTreeMap<usize, Result<Arc<Trace>, String>>,
+    clean: BTreeMap<usize, Result<Arc<Trace>, Abstention>>,
     overlaps: Overlaps,
 }
 
@@ -54,18 +56,18 @@ impl<'a> Executor<'a> {
             .map(|row| {
                 Ok(match self.trace_shared(row)? {
                     Ok(trace) => self.read(&trace),
-                    Err(why) => Prediction::Abstain { why },
+                    Err(why) => Prediction::Abstain(why),
                 })
             })
             .collect()
     }
 
     /// All variables after a row, or why it abstains.
-    pub fn trace(&mut self, row: &Row) -> Result<Result<Trace, String>, Error> {
+    pub fn trace(&mut self, row: &Row) -> Result<Result<Trace, Abstention>, Error> {
         Ok(self.trace_shared(row)?.map(Arc::unwrap_or_clone))
     }
 
-    fn trace_shared(&mut self, row: &Row) -> Result<Result<Arc<Trace>, String>, Error> {
+    fn trace_shared(&mut self, row: &Row) -> Result<Result<Arc<Trace>, Abstention>, Error> {
         let overrides = match self.overrides(row)? {
             Ok(o) => o,
             Err(why) => return Ok(Err(why)),
@@ -76,7 +78,7 @@ impl<'a> Executor<'a> {
         Ok(self.run(row.input, &overrides)?.map(Arc::new))
     }
 
-    fn clean(&mut self, input: usize) -> Result<Result<Arc<Trace>, String>, Error> {
+    fn clean(&mut self, input: usize) -> Result<Result<Arc<Trace>, Abstention>, Error> {
         if let Some(t) = self.clean.get(&input) {
             return Ok(t.clone());
         }
@@ -85,13 +87,16 @@ impl<'a> Executor<'a> {
         Ok(t)
     }
 
-    fn run(&self, input: usize, o: &Overrides) -> Result<Result<Trace, String>, Error> {
+    fn run(&self, input: usize, o: &Overrides) -> Result<Result<Trace, Abstention>, Error> {
         let tokens = self.scene.tokens(input)?;
         let skip = usize::from(self.program.bos).min(tokens.len());
-        Ok(self.interpreter.run(&tokens[skip..], o).map_err(|e| e.to_string()))
+        Ok(self
+            .interpreter
+            .run(&tokens[skip..], o)
+            .map_err(|e| Abstention::out_of_domain(e.to_string())))
     }
 
-    fn overrides(&mut self, row: &Row) -> Result<Result<Overrides, String>, Error> {
+    fn overrides(&mut self, row: &Row) -> Result<Result<Overrides, Abstention>, Error> {
         let mut out = Overrides::none();
         for i in &row.interventions {
             let touched = match closed_target(i) {
@@ -117,7 +122,11 @@ impl<'a> Executor<'a> {
                         let index = match index {
                             Some(index) => index,
                             None if interchange => continue,
-                            None => return Ok(Err("BOS is no part of the program".into())),
+                            None => {
+                                return Ok(Err(Abstention::unsaid(
+                                    "BOS is no part of the program",
+                                )));
+                            }
                         };
                         if overlap.relation == Cuts {
                             return Ok(Err(cut(a, touched)));
@@ -151,7 +160,7 @@ impl<'a> Executor<'a> {
                                             "what '{}' is set to codes none of its values",
                                             part.name
                                         );
-                                        return Ok(Err(why));
+                                        return Ok(Err(Abstention::unsaid(why)));
                                     }
                                 }
                             }
@@ -167,7 +176,7 @@ impl<'a> Executor<'a> {
                                     "{word} gives '{}' no value that the program knows",
                                     part.name
                                 );
-                                return Ok(Err(why));
+                                return Ok(Err(Abstention::unsaid(why)));
                             }
                         };
                         out.push(Override {
@@ -188,10 +197,11 @@ impl<'a> Executor<'a> {
         let mut out = Vec::with_capacity(reads.positions.len() * reads.columns.len());
         for &pos in &reads.positions {
             let Some(value) = self.program.index(pos).and_then(|i| trace.output().get(i)) else {
-                return Prediction::abstain(format!("position {pos} is no part of the program"));
+                return Prediction::unsaid(format!("position {pos} is no part of the program"));
             };
             let Some(code) = self.readout.code.encode(value) else {
-                return Prediction::abstain(format!("the readout has no code for {value}"));
+                let why = format!("the readout has no code for {value}");
+                return Prediction::Abstain(Abstention::out_of_domain(why));
             };
             out.extend(reads.columns.iter().map(|&c| {
                 let i = match &self.readout.columns {

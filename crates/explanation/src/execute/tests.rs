@@ -28,7 +28,9 @@ fn interchange(input: usize) -> Operation {
 
 fn abstains(p: &Prediction, because: &str) {
     match p {
-        Prediction::Abstain { why } => assert!(why.contains(because), "{why}"),
+        Prediction::Abstain(a) => {
+            assert!(a.why.contains(because) && a.reason == Reason::Unsaid, "{a:?}");
+        }
         Prediction::Output(y) => panic!("{y:?} where it should abstain: {because}"),
     }
 }
@@ -160,6 +162,20 @@ fn what_cuts_a_place_or_leaves_the_domain_abstains() {
     abstains(&h.predict(&[Row { input: 0, interventions: vec![edges] }])[0], "edges");
     let weight = Intervention::weight("embed.W_E".parse().unwrap(), Operation::Zero);
     abstains(&h.predict(&[Row { input: 0, interventions: vec![weight] }])[0], "weights");
+}
+
+/// A share of 0 is no share of anything: 1 / 0 has no value, and the positions beside it keep theirs.
+#[test]
+fn a_set_after_which_the_output_has_no_value_is_out_of_domain_at_its_position_alone() {
+    let mut h = Hist::new();
+    let nought = ("blocks.0.hook_attn_out[pos=2]", Operation::Set { values: vec![0.0] });
+    let asked = [row(0, std::slice::from_ref(&nought))];
+    let Prediction::Abstain(a) = &h.predict(&asked)[0] else { panic!("1 / 0 has a value") };
+    assert_eq!(a.reason, Reason::OutOfDomain);
+    assert_eq!(a.why, "the readout has no code for unknown");
+    h.reads.positions = vec![1, 3];
+    let Prediction::Output(both) = &h.predict(&asked)[0] else { panic!("positions 1 and 3") };
+    assert_eq!(both, &[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
 }
 
 #[test]

@@ -103,6 +103,17 @@ impl Check {
         }
     }
 
+    /// Too much is left open to say that the claims hold; a check that failed keeps its own words.
+    pub(super) fn undecided(&mut self, why: String, first: Option<Counterexample>) {
+        if self.outcome != Outcome::Fails {
+            self.outcome = Outcome::Fails;
+            self.why = why;
+        }
+        if self.counterexamples.len() < NAMED {
+            self.counterexamples.extend(first);
+        }
+    }
+
     /// What another part of the same check found, behind what is here.
     pub(super) fn join(&mut self, other: Self) {
         self.claims += other.claims;

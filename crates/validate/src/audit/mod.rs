@@ -34,7 +34,7 @@ pub use check::{Check, Control, Counterexample, Outcome};
 pub(crate) use edges::own as written_by;
 pub use edges::{AMPLIFIED, AuditedEdge, Corruption, EdgesAudit};
 pub use features::FeaturesAudit;
-pub use program::ProgramAudit;
+pub use program::{MOST_OPEN, OpenVariable, ProgramAudit};
 pub use sites::{SitesAudit, VariableReading};
 
 use crate::Error;

@@ -7,6 +7,14 @@
 //! prediction that is declined counts as "no effect" (Geiger et al. 2021; METRICS: effect skill
 //! against the one trivial predictor that no exam can leak to). *Control*: the same program with
 //! its description changed (its first selection negated, every cosine turned) must not reach .9.
+//!
+//! *Out of domain.* Variables set to values of their domains can together be what no run shows: two
+//! positions of one index, a number of 0 to divide by. What is computed from that has no value in
+//! the program, and the network does there what nobody claims. Such an output is open: neither
+//! right nor wrong, and all other outputs of the run are compared. So that no program hides behind
+//! it, at most [`MOST_OPEN`] of the outputs that setting or exchanging a variable touches may be
+//! open, for each variable by itself. Clean outputs must have values, and the control is not
+//! excused: what it leaves open counts as "no effect".
 
 use super::wanted::Wanted;
 use super::{Check, Control, Counterexample, Ground, spread};
@@ -24,6 +32,15 @@ const TOGETHER: usize = 1024;
 
 /// Inputs on which the control runs.
 const CONTROL_INPUTS: usize = 64;
+
+/// Share of the outputs touched by setting or exchanging one variable (moved, or left open by the
+/// program) that may be open.
+///
+/// An output that compares two letters of V, or looks one up, has no value where two keys are
+/// selected at once, unless they hold the same letter: that is one case in V. Vocabularies that are
+/// run exhaustively have ten letters at most. A variable of which less than a tenth is decided has
+/// not been put to the network.
+pub const MOST_OPEN: f64 = 0.9;
 
 /// How far the skill may lie below 1, times the square of [`super::Options::within`].
 const SKILL_SLACK: f64 = 1.0;
@@ -46,10 +63,29 @@ pub struct ProgramAudit {
     pub effective: usize,
     /// Predictions that were declined.
     pub abstained: usize,
+    /// Runs with an output that is out of the program's domain.
+    #[serde(default)]
+    pub out_of_domain: usize,
+    /// Variables that leave outputs open when they are set or exchanged alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<OpenVariable>,
     /// Whether clean runs and sets were made on all inputs.
     pub exhaustive: bool,
     /// 1 - squared error / squared effect; `None` where nothing has an effect.
     pub skill: Option<f64>,
+}
+
+/// What setting or exchanging one variable touches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenVariable {
+    /// Its name.
+    pub variable: String,
+    /// Outputs that moved and were compared.
+    pub decided: usize,
+    /// Outputs that have no value in the program.
+    pub open: usize,
+    /// Open of all that is touched.
+    pub share: f64,
 }
 
 impl ProgramAudit {
@@ -62,6 +98,8 @@ impl ProgramAudit {
             pairs: 0,
             effective: 0,
             abstained: 0,
+            out_of_domain: 0,
+            open: vec![],
             exhaustive: false,
             skill: None,
         }
@@ -77,18 +115,38 @@ struct Compared {
     pairs: usize,
     effective: usize,
     abstained: usize,
+    out_of_domain: usize,
+    /// For each variable, outputs that moved and were compared, and outputs left open.
+    touched: Vec<[usize; 2]>,
+    /// The first run of each variable that left an output open.
+    first_open: Vec<Option<Counterexample>>,
     squared_error: f64,
     squared_effect: f64,
 }
 
 impl Compared {
-    fn join(&mut self, o: &Self) {
+    fn new(variables: usize) -> Self {
+        Self {
+            touched: vec![[0; 2]; variables],
+            first_open: vec![None; variables],
+            ..Self::default()
+        }
+    }
+
+    fn join(&mut self, o: Self) {
         self.clean += o.clean;
         self.sets += o.sets;
         self.interchanges += o.interchanges;
         self.pairs += o.pairs;
         self.effective += o.effective;
         self.abstained += o.abstained;
+        self.out_of_domain += o.out_of_domain;
+        for (own, [decided, open]) in self.touched.iter_mut().zip(o.touched) {
+            *own = [own[0] + decided, own[1] + open];
+        }
+        for (own, first) in self.first_open.iter_mut().zip(o.first_open) {
+            *own = own.take().or(first);
+        }
         self.squared_error += o.squared_error;
         self.squared_effect += o.squared_effect;
     }
@@ -123,7 +181,7 @@ pub(super) fn check(ground: &Ground) -> Result<ProgramAudit, Error> {
         let parts = own.len().div_ceil(TOGETHER).max(1);
         for part in 0..parts {
             let inputs = own.iter().copied().skip(part).step_by(parts).collect();
-            jobs.push(Job { task, inputs, kind: Kind::Singles });
+            jobs.push(Job { task, inputs, kind: Kind::Singles, excused: true });
         }
     }
     if variables.len() + usize::from(variables.iter().any(|v| v.positions.len() > 1)) > 1 {
@@ -131,15 +189,16 @@ pub(super) fn check(ground: &Ground) -> Result<ProgramAudit, Error> {
         for (t, task) in ground.tasks.iter().enumerate() {
             let runs = ground.options.pair_runs / seeds;
             let inputs = spread(task.clean, TOGETHER);
-            jobs.push(Job { task, inputs, kind: Kind::Pairs { runs, seed: t as u64 } });
+            let kind = Kind::Pairs { runs, seed: t as u64 };
+            jobs.push(Job { task, inputs, kind, excused: true });
         }
     }
     let exhaustive = ground.tasks.iter().all(|t| t.exhaustive && most(t) >= t.clean);
     let found = ground.each(jobs.len(), |j| jobs[j].run(ground, e))?;
-    let (mut check, mut sum) = (Check::empty(), Compared::default());
+    let (mut check, mut sum) = (Check::empty(), Compared::new(variables.len()));
     for (part, compared) in found {
         check.join(part);
-        sum.join(&compared);
+        sum.join(compared);
     }
     check.claims = variables.iter().map(|v| v.values.len()).sum::<usize>() + 1;
     let skill = sum.skill();
@@ -154,17 +213,48 @@ pub(super) fn check(ground: &Ground) -> Result<ProgramAudit, Error> {
         });
     }
     check.control = control(ground, e)?;
+    let mut check = check.concluded_within(ground.allowed());
+    let open = open(variables, &sum);
+    for (v, first) in open.iter().filter(|(v, _)| v.share > MOST_OPEN) {
+        check.undecided(
+            format!(
+                "set or exchanged, '{}' leaves {:.1} % of the outputs that it touches out of the \
+                 program's domain, more than {:.0} %: they are not decided",
+                v.variable,
+                100.0 * v.share,
+                100.0 * MOST_OPEN
+            ),
+            first.cloned(),
+        );
+    }
+    let open = open.into_iter().map(|(v, _)| v).collect();
     Ok(ProgramAudit {
-        check: check.concluded_within(ground.allowed()),
+        check,
         clean: sum.clean,
         sets: sum.sets,
         interchanges: sum.interchanges,
         pairs: sum.pairs,
         effective: sum.effective,
         abstained: sum.abstained,
+        out_of_domain: sum.out_of_domain,
+        open,
         exhaustive,
         skill,
     })
+}
+
+/// Variables that leave outputs open, each with its first such run.
+fn open<'s>(
+    variables: &[ExamVariable],
+    sum: &'s Compared,
+) -> Vec<(OpenVariable, Option<&'s Counterexample>)> {
+    let all = variables.iter().zip(&sum.touched).zip(&sum.first_open);
+    let one = |((v, &[decided, open]), first): ((&ExamVariable, &[usize; 2]), &'s Option<_>)| {
+        let share = open as f64 / (decided + open).max(1) as f64;
+        let of = OpenVariable { variable: v.name.clone(), decided, open, share };
+        (of, first.as_ref())
+    };
+    all.map(one).filter(|(v, _)| v.open > 0).collect()
 }
 
 /// The skill of the program with its description changed, on some inputs of the full length.
@@ -173,7 +263,8 @@ fn control(ground: &Ground, e: &Explanation) -> Result<Option<Control>, Error> {
         return Ok(None);
     };
     let inputs = spread(task.clean, CONTROL_INPUTS);
-    let (check, compared) = Job { task, inputs, kind: Kind::Singles }.run(ground, &wrong)?;
+    let job = Job { task, inputs, kind: Kind::Singles, excused: false };
+    let (check, compared) = job.run(ground, &wrong)?;
     if !ground.exact() {
         let right = 1.0 - check.failures as f64 / check.comparisons.max(1) as f64;
         let what = "the program with its first selection negated: share of runs that are right";
@@ -194,22 +285,32 @@ struct Job<'a> {
     task: &'a Task,
     inputs: Vec<usize>,
     kind: Kind,
+    /// Whether what leaves the program's domain is open; otherwise it counts as "no effect".
+    excused: bool,
 }
 
-/// What was done in a run.
+/// What was done in a run; single variables by their number.
 #[derive(Clone, Copy, PartialEq)]
 enum Act {
     Clean,
-    Set,
-    Interchange,
+    Set(usize),
+    Interchange(usize),
     Pair,
+}
+
+/// What is said of the outputs of a run.
+struct Said {
+    /// Outputs that count; the clean ones where nothing is said.
+    output: Vec<f32>,
+    /// For each position that counts whether it is open; empty where none is.
+    open: Vec<bool>,
 }
 
 impl Job<'_> {
     fn run(&self, ground: &Ground, e: &Explanation) -> Result<(Check, Compared), Error> {
         let task = self.task.restricted(&self.inputs);
         let subject = Subject::new(ground.specimen, &task, &ground.alone())?;
-        let mut examiner = Examiner::new(ground, &subject, e)?;
+        let mut examiner = Examiner::new(ground, &subject, e, self.excused)?;
         let variables = &ground.truth.variables;
         let n = task.clean;
         match self.kind {
@@ -217,7 +318,7 @@ impl Job<'_> {
                 let clean = (0..n).map(|input| Row { input, interventions: vec![] }).collect();
                 examiner.compare(Act::Clean, clean)?;
                 let mut g = Stream::new(0, "audit/interchanges").block(task.pos() as u64);
-                for v in variables {
+                for (number, v) in variables.iter().enumerate() {
                     for &p in v.positions.iter().filter(|&&p| p < task.pos()) {
                         let at = place(v, &task, p);
                         let rows = |operation: &mut dyn FnMut(usize) -> Operation| -> Vec<Row> {
@@ -232,13 +333,13 @@ impl Job<'_> {
                         };
                         for x in &v.values {
                             let values = || Operation::Set { values: x.clone() };
-                            examiner.compare(Act::Set, rows(&mut |_| values()))?;
+                            examiner.compare(Act::Set(number), rows(&mut |_| values()))?;
                         }
                         if n > 1 {
                             let exchanged = rows(&mut |input| Operation::Interchange {
                                 input: (input + 1 + g.below(n as u64 - 1) as usize) % n,
                             });
-                            examiner.compare(Act::Interchange, exchanged)?;
+                            examiner.compare(Act::Interchange(number), exchanged)?;
                         }
                     }
                 }
@@ -302,6 +403,8 @@ struct Examiner<'s, 'a> {
     numbers: Vec<f32>,
     /// Values of variables on clean inputs.
     wanted: Option<Wanted<'s>>,
+    /// As in [`Job`].
+    excused: bool,
     scale: f64,
     check: Check,
     compared: Compared,
@@ -312,6 +415,7 @@ impl<'s, 'a> Examiner<'s, 'a> {
         ground: &'s Ground<'s>,
         subject: &'s Subject<'a>,
         explanation: &'s Explanation,
+        excused: bool,
     ) -> Result<Self, Error> {
         let task = subject.task;
         let logits = subject.runner.logits()?;
@@ -345,24 +449,72 @@ impl<'s, 'a> Examiner<'s, 'a> {
             predicted,
             numbers,
             wanted,
+            excused,
             scale: scale.max(f64::MIN_POSITIVE),
             check: Check::empty(),
-            compared: Compared::default(),
+            compared: Compared::new(ground.truth.variables.len()),
         })
     }
 
+    /// What is said of rows. Where the whole output of a row has no value in the program, each of its
+    /// positions is asked for by itself. `None` where the explanation has no word for the row.
+    fn said(&self, act: Act, rows: &[Row]) -> Result<Vec<Option<Said>>, Error> {
+        let access = self.explanation.access();
+        let stage = &self.stage;
+        let all = predict(self.explanation, &stage.scene(self.subject, access), rows)?;
+        let excused = self.excused && act != Act::Clean;
+        let left: Vec<usize> =
+            (0..rows.len()).filter(|&i| excused && all[i].out_of_domain()).collect();
+        let mut out: Vec<Option<Said>> = rows
+            .iter()
+            .zip(&all)
+            .map(|(row, p)| {
+                let output = stage.read(self.subject, row.input, p)?;
+                Some(Said { output, open: vec![] })
+            })
+            .collect();
+        if left.is_empty() {
+            return Ok(out);
+        }
+        let task = self.subject.task;
+        for &i in &left {
+            let input = rows[i].input;
+            let positions = task.read_positions(input).count();
+            out[i] = Some(Said { output: self.clean[input].clone(), open: vec![true; positions] });
+        }
+        let asked: Vec<Row> = left.iter().map(|&i| rows[i].clone()).collect();
+        for pos in 0..task.pos() {
+            let stage = stage.at(pos);
+            let said = predict(self.explanation, &stage.scene(self.subject, access), &asked)?;
+            for (&i, p) in left.iter().zip(&said) {
+                let input = rows[i].input;
+                let place = task.read_positions(input).position(|p| p == pos);
+                let read = stage.read(self.subject, input, p);
+                if let (Some(at), Some(y), Some(said)) = (place, read, &mut out[i]) {
+                    said.output[at * task.columns..][..y.len()].copy_from_slice(&y);
+                    said.open[at] = false;
+                }
+            }
+        }
+        Ok(out)
+    }
+
     /// Whether outputs say what is predicted: the largest of each position, or the nearest number that
-    /// the program knows. Where the prediction prefers nothing there is no decision.
-    fn decided(&self, said: &[f32], got: &[f32]) -> bool {
+    /// the program knows. Where the prediction prefers nothing there is no decision, nor where it is
+    /// open.
+    fn decided(&self, said: &Said, got: &[f32]) -> bool {
         let columns = self.subject.task.columns.max(1);
         let largest = |x: &[f32]| (0..x.len()).fold(0, |b, i| if x[i] > x[b] { i } else { b });
         let nearest = |x: f32| {
             let off = |i: &usize| (self.numbers[*i] - x).abs();
             (0..self.numbers.len()).min_by(|i, j| off(i).total_cmp(&off(j)))
         };
-        said.chunks(columns).zip(got.chunks(columns)).all(|(s, y)| match columns {
-            1 => y[0].is_finite() && nearest(s[0]) == nearest(y[0]),
-            _ => s.iter().all(|x| *x == s[0]) || largest(s) == largest(y),
+        said.output.chunks(columns).zip(got.chunks(columns)).enumerate().all(|(at, (s, y))| {
+            said.open.get(at) == Some(&true)
+                || match columns {
+                    1 => y[0].is_finite() && nearest(s[0]) == nearest(y[0]),
+                    _ => s.iter().all(|x| *x == s[0]) || largest(s) == largest(y),
+                }
         })
     }
 
@@ -408,8 +560,7 @@ impl<'s, 'a> Examiner<'s, 'a> {
         if rows.is_empty() {
             return Ok(());
         }
-        let scene = self.stage.scene(self.subject, self.explanation.access());
-        let said = predict(self.explanation, &scene, &rows)?;
+        let said = self.said(act, &rows)?;
         let got = match self.ground.exact() {
             true => self.subject.runner.run(&rows)?,
             false => {
@@ -418,78 +569,125 @@ impl<'s, 'a> Examiner<'s, 'a> {
                 self.subject.runner.run(&exchanged)?
             }
         };
-        let exact = self.ground.exact();
-        let within = self.ground.options.within * self.scale;
         let c = &mut self.compared;
         match act {
             Act::Clean => c.clean += rows.len(),
-            Act::Set => c.sets += rows.len(),
-            Act::Interchange => c.interchanges += rows.len(),
+            Act::Set(_) => c.sets += rows.len(),
+            Act::Interchange(_) => c.interchanges += rows.len(),
             Act::Pair => c.pairs += rows.len(),
         }
         if act != Act::Clean {
             self.check.runs += rows.len();
         }
-        for ((row, p), y) in rows.iter().zip(&said).zip(got) {
+        for ((row, said), y) in rows.iter().zip(said).zip(got) {
             let y = self.subject.task.reading(row.input, &y);
-            let said = self.stage.read(self.subject, row.input, p);
-            let own = &self.clean[row.input];
-            // Declining says "no effect".
-            let declined = said.is_none();
-            let output = said.or_else(|| match act {
-                Act::Clean => None,
-                _ => Some(own.clone()),
-            });
-            let clean_said = self.predicted[row.input].as_ref();
-            self.compared.abstained += usize::from(declined);
-            self.check.comparisons += 1;
-            let mut worst = if output.is_none() { f64::INFINITY } else { 0f64 };
-            let (mut moved, mut error, mut effect) = (false, 0f64, 0f64);
-            if let Some(output) = &output {
-                for (k, (y, s)) in y.iter().zip(output).enumerate() {
-                    let d = f64::from(y - s).abs();
-                    worst = if d.is_nan() { f64::INFINITY } else { worst.max(d) };
-                    let e = f64::from(y - own[k]);
-                    moved |= e.abs() > within;
-                    // The clean output is free: effects are compared.
-                    let base = match (declined, clean_said) {
-                        (false, Some(c)) => c[k],
-                        _ => own[k],
-                    };
-                    let off = e - f64::from(s - base);
-                    error += off * off;
-                    effect += e * e;
+            self.compare_one(act, row, said, &y);
+        }
+        Ok(())
+    }
+
+    fn compare_one(&mut self, act: Act, row: &Row, said: Option<Said>, y: &[f32]) {
+        let exact = self.ground.exact();
+        let within = self.ground.options.within * self.scale;
+        let moves = self.ground.moves() * self.scale;
+        let columns = self.subject.task.columns.max(1);
+        let own = &self.clean[row.input];
+        // Declining says "no effect".
+        let declined = said.is_none();
+        let said = said.or_else(|| match act {
+            Act::Clean => None,
+            _ => Some(Said { output: own.clone(), open: vec![] }),
+        });
+        self.compared.abstained += usize::from(declined);
+        let open = |at: usize| said.as_ref().is_some_and(|s| s.open.get(at) == Some(&true));
+        let any_open = said.as_ref().is_some_and(|s| s.open.contains(&true));
+        if any_open {
+            self.compared.out_of_domain += 1;
+        }
+        if let Act::Set(v) | Act::Interchange(v) = act {
+            for (at, (y, own)) in y.chunks(columns).zip(own.chunks(columns)).enumerate() {
+                let moved = || y.iter().zip(own).any(|(y, o)| f64::from((y - o).abs()) > moves);
+                if open(at) || moved() {
+                    self.compared.touched[v][usize::from(open(at))] += 1;
                 }
             }
-            if act != Act::Clean {
-                self.compared.effective += usize::from(moved);
-                self.compared.squared_error += error;
-                self.compared.squared_effect += effect;
-            }
-            if worst.is_finite() {
-                let relative = worst / self.scale;
-                self.check.largest_error = self.check.largest_error.max(relative);
-            }
-            let wrong = match (exact, &output) {
-                (true, _) => worst > within,
-                (false, Some(said)) => !self.decided(said, &y),
-                (false, None) => true,
-            };
-            if wrong {
-                let (ground, subject) = (self.ground, self.subject);
-                self.check.fail(|| Counterexample {
-                    claim: "the program predicts the outputs".into(),
-                    input: ground.words(subject.task, row.input),
-                    place: words(ground, subject.task, row),
-                    wanted: match declined {
-                        true => "declined, which counts as no effect".into(),
-                        false => super::sites::shown(output.as_deref().unwrap_or(&[])),
-                    },
-                    got: super::sites::shown(&y),
+            if any_open && self.compared.first_open[v].is_none() {
+                self.compared.first_open[v] = Some(Counterexample {
+                    claim: "the program says what the outputs are".into(),
+                    input: self.ground.words(self.subject.task, row.input),
+                    place: words(self.ground, self.subject.task, row),
+                    wanted: "out of the program's domain".into(),
+                    got: super::sites::shown(y),
                 });
             }
         }
-        Ok(())
+        if said.as_ref().is_some_and(|s| !s.open.is_empty() && s.open.iter().all(|&o| o)) {
+            return;
+        }
+        let clean_said = self.predicted[row.input].as_ref();
+        self.check.comparisons += 1;
+        let mut worst = if said.is_none() { f64::INFINITY } else { 0f64 };
+        let (mut moved, mut error, mut effect) = (false, 0f64, 0f64);
+        if let Some(said) = &said {
+            for (k, (y, s)) in y.iter().zip(&said.output).enumerate() {
+                if open(k / columns) {
+                    continue;
+                }
+                let d = f64::from(y - s).abs();
+                worst = if d.is_nan() { f64::INFINITY } else { worst.max(d) };
+                let e = f64::from(y - own[k]);
+                moved |= e.abs() > within;
+                // The clean output is free: effects are compared.
+                let base = match (declined, clean_said) {
+                    (false, Some(c)) => c[k],
+                    _ => own[k],
+                };
+                let off = e - f64::from(s - base);
+                error += off * off;
+                effect += e * e;
+            }
+        }
+        if act != Act::Clean {
+            self.compared.effective += usize::from(moved);
+            self.compared.squared_error += error;
+            self.compared.squared_effect += effect;
+        }
+        if worst.is_finite() {
+            let relative = worst / self.scale;
+            self.check.largest_error = self.check.largest_error.max(relative);
+        }
+        let wrong = match (exact, &said) {
+            (true, _) => worst > within,
+            (false, Some(said)) => !self.decided(said, y),
+            (false, None) => true,
+        };
+        if wrong {
+            let (ground, subject) = (self.ground, self.subject);
+            self.check.fail(|| Counterexample {
+                claim: "the program predicts the outputs".into(),
+                input: ground.words(subject.task, row.input),
+                place: words(ground, subject.task, row),
+                wanted: match (declined, &said) {
+                    (false, Some(said)) => shown(said, columns),
+                    _ => "declined, which counts as no effect".into(),
+                },
+                got: super::sites::shown(y),
+            });
+        }
+    }
+}
+
+/// What is said of the outputs, for people: those that are not open.
+fn shown(said: &Said, columns: usize) -> String {
+    let open = |at: usize| said.open.get(at / columns) == Some(&true);
+    let closed: Vec<f32> =
+        said.output.iter().enumerate().filter(|(at, _)| !open(*at)).map(|(_, &y)| y).collect();
+    let shown = super::sites::shown(&closed);
+    let positions: Vec<String> =
+        (0..said.open.len()).filter(|&at| said.open[at]).map(|at| (at + 1).to_string()).collect();
+    match positions.is_empty() {
+        true => shown,
+        false => format!("{shown} (output {} of those that count is open)", positions.join(", ")),
     }
 }
 

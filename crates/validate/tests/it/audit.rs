@@ -20,7 +20,7 @@ fn small() -> Options {
     Options { edge_runs: 1 << 13, single_runs: 1 << 14, pair_runs: 1 << 9, ..Options::default() }
 }
 
-fn audited(specimen: &Specimen, truth: &Truth, tasks: &[Task]) -> Audit {
+pub(super) fn audited(specimen: &Specimen, truth: &Truth, tasks: &[Task]) -> Audit {
     audit(specimen, truth, tasks, &small(), &two()).unwrap()
 }
 
@@ -159,7 +159,7 @@ fn turned(basis: &mut [Vec<f32>]) {
 }
 
 /// Every mutant fails, in the check that it was made for, and a counterexample is named.
-fn all_mutants_fail(specimen: &Specimen, truth: &Truth, tasks: &[Task], least: usize) {
+pub(super) fn all_mutants_fail(specimen: &Specimen, truth: &Truth, tasks: &[Task], least: usize) {
     let right = audited(specimen, truth, tasks);
     assert_eq!(right.outcome, Outcome::Holds, "{:#?}", right.checks());
     let mutants = mutants(specimen, truth);

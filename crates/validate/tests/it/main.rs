@@ -2,6 +2,7 @@
 
 mod audit;
 mod compiled;
+mod domain;
 mod modadd113;
 mod tracr;
 mod traps;
