@@ -81,7 +81,8 @@ pub(crate) fn assemble(
             Outcome::Failed(reason) | Outcome::Skipped(reason) => Err(reason.clone()),
         };
         match read {
-            Ok(all) => found.extend(all.into_iter().filter(|r| plan.wants_metric(&r.metric))),
+            Ok(all) => found
+                .extend(all.into_iter().filter(|r| plan.wants_metric_on(&r.metric, &r.organism))),
             Err(reason) => missing.push((spec, reason)),
         }
     }

@@ -217,7 +217,8 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                     tried.push((method.clone(), Said::Explanation, specimen, id, foreign));
                     described.push((method, id));
                     let mut wiring = None;
-                    if plan.wants_metric("faithfulness") || plan.wants_metric("edge-auroc") {
+                    let wiring_metrics = ["faithfulness", "edge-auroc"];
+                    if wiring_metrics.iter().any(|m| plan.wants_metric_on(m, &organism)) {
                         let spec = scored("wiring", &labels, program.is_some());
                         let labels = labels.clone();
                         let scores = schedule.add(
@@ -233,7 +234,7 @@ pub fn cells<'a>(plan: &Plan, bench: &'a Bench) -> Result<Cells<'a>, Fault> {
                 }
             }
         }
-        if plan.wants_metric("effect-skill") {
+        if plan.wants_metric_on("effect-skill", &organism) {
             let methods: Vec<String> = described.iter().map(|d| d.0.clone()).collect();
             let spec = CellSpec::new("trial", "trial", SCORES)
                 .with("organism", organism.clone())

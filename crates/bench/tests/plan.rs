@@ -67,6 +67,10 @@ fn a_plan_is_read_as_it_is_written() {
     );
     assert!(plan.methods[1].wants(&plan.organisms[1]));
     assert!(plan.wants_metric("effect-skill") && !plan.wants_metric("mcc"));
+    let only = GOOD.trim_end().to_owned() + "\norganisms = [\"superposition-5-2\"]\n";
+    let plan = Plan::parse(&only, "p.toml", &catalog()).unwrap();
+    let on = |o: usize| plan.wants_metric_on("effect-skill", &plan.organisms[o].label);
+    assert!(on(0) && !on(1) && plan.wants_metric("effect-skill"));
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub enum Error {
     /// The engine refused.
     #[error(transparent)]
     Tensor(#[from] flyroom_tensor::Error),
+    /// A matrix has no decomposition.
+    #[error(transparent)]
+    Linalg(#[from] flyroom_tensor::linalg::LinalgError),
     /// The method does not apply to this specimen: `n/a` on the board.
     #[error("method {method} does not apply: {why}")]
     NotApplicable {

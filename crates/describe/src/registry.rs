@@ -1,7 +1,8 @@
 //! All describe methods, one line each.
 
 use crate::{
-    ActivationPatching, Describe, DirectLogitAttribution, Error, Fourier, LogitLens, Scores,
+    ActivationPatching, Describe, DirectLogitAttribution, Error, Fourier, LogitLens, ProbedProgram,
+    Scores,
 };
 use flyroom_organism::named;
 
@@ -16,6 +17,7 @@ pub fn registry() -> &'static [&'static dyn Describe] {
         &LogitLens,
         &DirectLogitAttribution,
         &ActivationPatching,
+        &ProbedProgram,
     ]
 }
 

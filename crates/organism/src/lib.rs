@@ -28,7 +28,7 @@ mod names;
 mod nulls;
 mod organism;
 mod places;
-mod rasp;
+pub mod rasp;
 mod registry;
 mod specimen;
 mod subject;

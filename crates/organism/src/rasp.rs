@@ -137,7 +137,7 @@ pub(crate) struct Rasp {
     name: &'static str,
     summary: &'static str,
     /// The program; the parameter `program` where there is none.
-    text: Option<&'static str>,
+    pub(crate) text: Option<&'static str>,
     aligned: bool,
 }
 
@@ -166,7 +166,6 @@ macro_rules! organisms {
             Rasp { name: concat!("rasp-", $name, "@aligned"), aligned: true, ..$constant };
     )*
     /// Programs with an organism of their own.
-    #[cfg(test)]
     const ALL: &[(&Rasp, &Rasp)] = &[$((&$constant, &$aligned)),*];
     };
 }
@@ -200,6 +199,11 @@ organisms! {
         "Twin of rasp-pair-balance: one mean of signs."
     FRACTION_PREVIOUS_COUNTED FRACTION_PREVIOUS_COUNTED_ALIGNED "fraction-previous-counted"
         "Twin of rasp-fraction-previous: a count divided by the place."
+}
+
+/// The names and texts of the programs that have an organism of their own.
+pub fn library() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALL.iter().filter_map(|(o, _)| Some((o.name, o.text?)))
 }
 
 /// A program of one's own.

@@ -10,9 +10,10 @@
 //! | saturated gate | gradients: they vanish where the gate is open | `traps/saturated_gate.rs` |
 //! | cancelling paths | gradients: two paths cancel to first order and not in fact | `traps/cancelling_paths.rs` |
 //! | spare heads | removing one thing at a time: two others stand in | `traps/spare_heads.rs` |
+//! | lookup table | looking at answers: they are an algorithm's, and a table gives them | `traps/lookup_table.rs` |
 //!
-//! All read sequences of up to four letters and answer, at every position, with the first of them; a
-//! head carries it there. `NAME@aligned` keeps the coordinates in which the weights were written.
+//! All but the last read sequences of up to four letters and answer, at every position, with the first of
+//! them; a head carries it there. `NAME@aligned` keeps the coordinates in which the weights were written.
 //! With `armed = false` a trap is its own control arm: the same network but for what breaks the
 //! method, so a method that fails there too does not fail because of the trap. What a trap is made
 //! for is its [`Aim`].
@@ -29,6 +30,7 @@
 
 mod cancelling_paths;
 mod decoy;
+mod lookup_table;
 mod saturated_gate;
 mod sheet;
 mod spare_heads;
@@ -87,11 +89,11 @@ pub(crate) struct Trap {
     /// Writes it, armed or not.
     write: fn(bool) -> Result<Written, Error>,
     /// What the labels alone do not say.
-    corrected: fn(&Labelled, Truth) -> Truth,
+    corrected: fn(&Labelled, Truth) -> Result<Truth, Error>,
 }
 
-fn as_it_is(_: &Labelled, truth: Truth) -> Truth {
-    truth
+fn as_it_is(_: &Labelled, truth: Truth) -> Result<Truth, Error> {
+    Ok(truth)
 }
 
 const EDGES: &[&str] = &["edge-auroc"];
@@ -160,6 +162,22 @@ pub(crate) const SPARE_HEADS: Trap = Trap {
     corrected: as_it_is,
 };
 
+/// [`lookup_table`] in a random gauge.
+pub(crate) const LOOKUP_TABLE: Trap = Trap {
+    name: "trap-lookup-table",
+    summary: "A trap: the answers of an algorithm from a table, in which none of its steps is.",
+    aligned: false,
+    aim: Aim {
+        trap: "trap-lookup-table",
+        metrics: &["edge-auroc", "effect-skill"],
+        breaks: &["probed-program"],
+        seen_by: &["exact-patching"],
+        symptom: "the answers are those of a program, and its steps are not there",
+    },
+    write: lookup_table::write,
+    corrected: lookup_table::inside,
+};
+
 /// [`DECOY`] as written.
 pub(crate) const DECOY_ALIGNED: Trap = Trap { name: "trap-decoy@aligned", aligned: true, ..DECOY };
 
@@ -174,6 +192,10 @@ pub(crate) const CANCELLING_PATHS_ALIGNED: Trap =
 /// [`SPARE_HEADS`] as written.
 pub(crate) const SPARE_HEADS_ALIGNED: Trap =
     Trap { name: "trap-spare-heads@aligned", aligned: true, ..SPARE_HEADS };
+
+/// [`LOOKUP_TABLE`] as written.
+pub(crate) const LOOKUP_TABLE_ALIGNED: Trap =
+    Trap { name: "trap-lookup-table@aligned", aligned: true, ..LOOKUP_TABLE };
 
 /// Parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -225,16 +247,17 @@ impl Organism for Trap {
         _: &Nursery,
     ) -> Result<Bred, Error> {
         let Written { labelled, network } = self.written(parameters)?;
-        let mut truth = (self.corrected)(&labelled, labelled.truth(&network, cx)?);
+        let mut truth = (self.corrected)(&labelled, labelled.truth(&network, cx)?)?;
         // Two places of one index would make the letter a mixture, of which a gate says nothing.
         truth.variables.retain(|v| v.name != INDICES);
         let (network, truth) = Gauge::settle(network, truth, seed, self.aligned)?;
         Ok(Bred { network, curve: vec![], truth })
     }
 
-    /// `length` counts the letters behind BOS.
+    /// `length` counts the tokens behind BOS.
     fn task(&self, parameters: &Parameters, length: Option<usize>) -> Result<Task, Error> {
-        self.written(parameters)?.labelled.task(length.unwrap_or(LENGTH))
+        let labelled = self.written(parameters)?.labelled;
+        labelled.task(length.unwrap_or(labelled.length))
     }
 
     /// Over all inputs of all lengths: `accuracy` and `max_error`, the largest difference between an

@@ -36,6 +36,7 @@
 //!
 //! [[metric]]                      # default: all that apply
 //! name = "effect-skill"
+//! organisms = ["superposition-5-2"]   # default: all
 //! ```
 //!
 //! A plan may run for a day, so everything that can be known to be wrong is said before it starts:
@@ -170,6 +171,9 @@ pub struct Program {
 pub struct MetricEntry {
     /// The entry of the registry.
     pub name: String,
+    /// The organisms to compute it on, by name or label; `None` means all that it applies to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisms: Option<Vec<String>>,
 }
 
 impl Plan {
@@ -204,9 +208,21 @@ impl Plan {
         Key::of(&self.canonical())
     }
 
-    /// Whether the plan wants a metric.
+    /// Whether the plan wants a metric on any organism.
     pub fn wants_metric(&self, name: &str) -> bool {
         self.metrics.is_empty() || self.metrics.iter().any(|m| m.name == name)
+    }
+
+    /// Whether the plan wants a metric on what it calls so.
+    pub fn wants_metric_on(&self, name: &str, organism: &str) -> bool {
+        let entry = self.organisms.iter().find(|o| o.label == organism);
+        let on = |m: &MetricEntry| match &m.organisms {
+            None => true,
+            Some(names) => {
+                entry.is_some_and(|o| names.contains(&o.name) || names.contains(&o.label))
+            }
+        };
+        self.metrics.is_empty() || self.metrics.iter().any(|m| m.name == name && on(m))
     }
 }
 

@@ -135,11 +135,12 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
     );
 
     for section in &metrics {
-        section.only(&["name"])?;
+        section.only(&["name", "organisms"])?;
         let name = section.name()?;
         section.known("metric", &name, catalog.map(|c| c.metrics.as_slice()), |_| true)?;
         seen.once(section, &format!("metric `{name}`"), &[&name], None, &Parameters::new())?;
-        plan.metrics.push(MetricEntry { name });
+        let organisms = section.organisms(&plan.organisms)?;
+        plan.metrics.push(MetricEntry { name, organisms });
     }
     Ok(plan)
 }

@@ -35,7 +35,7 @@ pub(super) fn write(armed: bool) -> Result<Written, Error> {
 
 /// Behind the neurons the answer is read from `first` and from what they wrote together, so there
 /// the variable lies in both.
-pub(super) fn corrected(labelled: &Labelled, mut truth: Truth) -> Truth {
+pub(super) fn corrected(labelled: &Labelled, mut truth: Truth) -> Result<Truth, Error> {
     let d = labelled.labels.len();
     let rest: Vec<Vec<f32>> = (0..d)
         .filter(|&i| labelled.labels[i].starts_with(REST))
@@ -54,5 +54,5 @@ pub(super) fn corrected(labelled: &Labelled, mut truth: Truth) -> Truth {
         let both = |k: usize| (0..2 * n).map(|i| f32::from(u8::from(i % n == k))).collect();
         a.code = Code::Table { values: values.clone(), vectors: (0..n).map(both).collect() };
     }
-    truth
+    Ok(truth)
 }

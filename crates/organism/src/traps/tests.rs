@@ -2,11 +2,12 @@
 
 use super::*;
 
-const ALL: [(&Trap, &Trap); 4] = [
+const ALL: [(&Trap, &Trap); 5] = [
     (&DECOY, &DECOY_ALIGNED),
     (&SATURATED_GATE, &SATURATED_GATE_ALIGNED),
     (&CANCELLING_PATHS, &CANCELLING_PATHS_ALIGNED),
     (&SPARE_HEADS, &SPARE_HEADS_ALIGNED),
+    (&LOOKUP_TABLE, &LOOKUP_TABLE_ALIGNED),
 ];
 
 fn bred(t: &Trap, seed: u64) -> Bred {
@@ -20,8 +21,12 @@ fn unarmed() -> Parameters {
 #[test]
 fn every_trap_is_its_program_in_every_gauge() {
     for (turned, aligned) in ALL {
-        // 3 + 9 + 27 + 81 sequences of three letters, 2 + 4 + 8 + 16 of two.
-        let inputs = if turned.name == "trap-spare-heads" { 30 } else { 120 };
+        // 3 + 9 + 27 + 81 sequences of three letters, 2 + 4 + 8 + 16 of two, 5 + 25 + 125 of five.
+        let inputs = match turned.name {
+            "trap-spare-heads" => 30,
+            "trap-lookup-table" => 155,
+            _ => 120,
+        };
         for (t, seed, most) in [(turned, 0, 1e-5), (turned, 1, 1e-5), (aligned, 0, 1e-6)] {
             let m = t.measure(&t.defaults(), &bred(t, seed).network, &Context::single()).unwrap();
             assert_eq!((&m["inputs"], &m["accuracy"]), (&inputs.into(), &1.0.into()), "{}", t.name);
