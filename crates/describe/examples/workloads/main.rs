@@ -58,6 +58,8 @@ fn profile(workload: &Workload, init: &Weights, steps: usize, cx: &Context) -> O
     let architecture = Architecture::Transformer(workload.architecture.clone());
     let logits = record(&mut g, &architecture, workload.batch, workload.pos, Form::Plain)?;
     let loss = workload.loss(&mut g, logits)?;
+    let (mut g, loss) = g.narrowed(&[loss])?;
+    let loss = loss[0];
     let parameters = init.keys().map(|n| g.at(n)).collect::<Result<Vec<_>, _>>()?;
     let mut outputs = g.gradient(loss, &parameters)?;
     outputs.push(loss);
