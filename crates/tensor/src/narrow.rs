@@ -6,7 +6,8 @@
 //!
 //! *Bits.* Every element that is still computed is computed as before. In the gradient, terms that
 //! came from outside the part were exactly zero, and those may be skipped (docs/bits.md). Each reader
-//! of a whole value takes a slice of its own, so cotangents are added in the same order.
+//! of a whole value takes a slice of its own, in the order in which the readers' cotangents arrive, and
+//! what was a slice stays a value of its own, so cotangents are added in the same order and groups.
 
 use crate::graph::Node;
 use crate::{Error, Graph, Op, Value};
@@ -166,19 +167,30 @@ impl Graph {
                 }
                 (Node::Apply { op, x }, _) if op.part().is_some() => {
                     let part = op.part().map_or(Demand::Whole, Demand::Of);
-                    fetch(&mut out, x[0], part)?
+                    let value = fetch(&mut out, x[0], part)?;
+                    match made[x[0].index()] {
+                        // Readers of the part are summed before they join others of what it is part of.
+                        Some((whole, _)) if whole == value => {
+                            out.reshape(value, &self.shapes[i])?
+                        }
+                        _ => value,
+                    }
                 }
                 (Node::Apply { x, .. }, Demand::Of(part)) if plans[i].is_some() => {
                     is = demand[i];
                     let Some((op, axes)) = &plans[i] else { unreachable!("asked above") };
-                    let x = x
-                        .iter()
-                        .zip(axes)
-                        .map(|(&v, a)| {
-                            let want = a.map_or(Demand::Whole, |a| Demand::Of(part.of(a)));
-                            fetch(&mut out, v, want)
-                        })
-                        .collect::<Result<Vec<_>, _>>()?;
+                    // The last operand first: of a value that is read twice, the cotangent of the operand
+                    // in front arrives first.
+                    let mut operands = vec![None; x.len()];
+                    for (k, (&v, a)) in x.iter().zip(axes).enumerate().rev() {
+                        let want = a.map_or(Demand::Whole, |a| Demand::Of(part.of(a)));
+                        let mut value = fetch(&mut out, v, want)?;
+                        if want == Demand::Whole && x[..k].contains(&v) {
+                            value = out.reshape(value, self.shape(v))?;
+                        }
+                        operands[k] = Some(value);
+                    }
+                    let x = operands.into_iter().flatten().collect();
                     out.push(Node::Apply { op: op.clone(), x }, part.shape(&self.shapes[i]))
                 }
                 (Node::Apply { op, x }, _) => {
