@@ -60,6 +60,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("W2 scores", 256, 48, 16, 48, false, true),
         ("W2 scores, k first", 256, 48, 16, 48, false, false),
         ("W2 z", 256, 48, 48, 16, false, false),
+        ("W1 scores", 15320, 1, 32, 3, false, true),
+        ("W1 z", 15320, 1, 3, 32, false, false),
+        ("W1 z, its values' gradient", 15320, 3, 1, 32, true, false),
         ("one row", 1, 1, 512, 512, false, false),
         ("one column", 1, 512, 512, 1, false, false),
     ] {

@@ -10,7 +10,9 @@
 //!
 //! *How it is fast* (Goto and van de Geijn 2008, "Anatomy of high-performance matrix
 //! multiplication"): blocks of a and b are packed ([`pack`]) so that a register tile ([`tile`]) of, say,
-//! 12 rows by 32 columns reads both in order while its accumulators stay in registers.
+//! 12 rows by 32 columns reads both in order while its accumulators stay in registers. What few tiles
+//! read is not worth a copy and is read where it lies; of products of a few elements, sixteen entries of
+//! the batch are computed at once, one in each lane ([`across`]).
 //!
 //! ```
 //! use flyroom_tensor::{context::Context, kernels::product::Product};
@@ -26,6 +28,7 @@
 //! assert_eq!(c, [13.0, 16.0]);
 //! ```
 
+mod across;
 mod pack;
 mod tile;
 
@@ -42,6 +45,12 @@ const BLOCK_K_SMALL_C: usize = 256;
 const SMALL_C: usize = 128 * 1024;
 /// Values of b that are packed at once: 512 KiB, half of a second cache.
 const BLOCK_B: usize = 128 * 1024;
+/// An operand that at most so many tiles read is read where it lies.
+const FEW_PANELS: usize = 8;
+const FEW_TILES: usize = 4;
+/// Products of at most so many elements, in so few columns that lanes would be idle, go [`across`].
+const FEW_ELEMENTS: usize = 32;
+const FEW_COLUMNS: usize = 8;
 
 /// c\[batch, m, n\] = sum over k of a b, by tables of element offsets: an element of a lies at the sum
 /// of its batch, m and k offsets, of b at batch, n and k, of c at batch, m and n.
@@ -64,8 +73,16 @@ pub struct Product {
 struct Table {
     x: Vec<usize>,
     x_run: Vec<usize>,
+    x_step: Option<usize>,
     y: Vec<usize>,
     y_run: Vec<usize>,
+    y_step: Option<usize>,
+}
+
+/// How far apart neighbours are, where all are equally far.
+fn step(x: &[usize]) -> Option<usize> {
+    let step = x.get(1).map_or(Some(0), |second| second.checked_sub(x[0]))?;
+    x.windows(2).all(|w| w[1] == w[0].wrapping_add(step)).then_some(step)
 }
 
 /// Lengths of the ascending runs of neighbours that start at each position.
@@ -83,7 +100,7 @@ impl Table {
     fn new(pairs: &[[usize; 2]], swapped: bool) -> Self {
         let side = |i: usize| pairs.iter().map(|p| p[i]).collect::<Vec<_>>();
         let (x, y) = if swapped { (side(1), side(0)) } else { (side(0), side(1)) };
-        Self { x_run: runs(&x), y_run: runs(&y), x, y }
+        Self { x_run: runs(&x), y_run: runs(&y), x_step: step(&x), y_step: step(&y), x, y }
     }
 
     fn len(&self) -> usize {
@@ -104,6 +121,8 @@ struct Plan {
     ks: Table,
     /// Lengths that a, b, c must have (of the call, before any exchange).
     least: [usize; 3],
+    /// Greatest offsets of the batch into them.
+    furthest: [usize; 3],
 }
 
 /// How well an axis fills vectors of c: the share of lanes in use, a quarter of it where the lanes
@@ -198,6 +217,7 @@ impl Product {
             distinct(&batch, &m, &n, least[2]),
             "two elements of the product share a place in c"
         );
+        let furthest = [0, 1, 2].map(|i| batch.iter().map(|x| x[i]).max().unwrap_or(0));
         let swapped = vector_score(&m) > 1.3 * vector_score(&n);
         let plan = if swapped {
             Plan {
@@ -207,6 +227,7 @@ impl Product {
                 cols: Table::new(&m, false),
                 ks: Table::new(&k, true),
                 least,
+                furthest,
             }
         } else {
             Plan {
@@ -216,6 +237,7 @@ impl Product {
                 cols: Table::new(&n, false),
                 ks: Table::new(&k, false),
                 least,
+                furthest,
             }
         };
         Self { batch, m, n, k, plan }
@@ -243,10 +265,10 @@ impl Product {
             plan.least
         } else {
             // What the entries left out reach further.
-            let reach = |entries: &[[usize; 3]], i: usize| entries.iter().map(|x| x[i]).max();
+            let entries = &self.batch[..batches];
             let last = |i: usize| {
-                let (all, some) = (reach(&self.batch, i), reach(&self.batch[..batches], i));
-                plan.least[i] - (all.unwrap_or(0) - some.unwrap_or(0))
+                let some = entries.iter().map(|x| x[i]).max().unwrap_or(0);
+                plan.least[i] - (plan.furthest[i] - some)
             };
             [last(0), last(1), last(2)]
         };
@@ -276,13 +298,13 @@ impl Grid {
     fn new(cx: &Context, plan: &Plan, batches: usize) -> Self {
         let sizes = [batches, plan.rows.len(), plan.cols.len()];
         let mut grid = Grid { sizes, steps: sizes, counts: [1; 3] };
-        // Sixteen multiply-adds count as one element operation; below 64 Ki of these it is not worth
-        // waking another thread.
+        // Sixteen multiply-adds count as one element operation; below 16 Ki of these it is not worth
+        // handing any to another thread.
         let cost = sizes.iter().product::<usize>().saturating_mul(plan.ks.len().max(1)) / 16;
-        if cx.threads() == 1 || cost < 64 * 1024 {
+        if cx.threads() == 1 || cost < 16 * 1024 {
             return grid;
         }
-        let mut wanted = (4 * cx.threads()).min(cost / (16 * 1024));
+        let mut wanted = (4 * cx.threads()).min(cost / (4 * 1024));
         // Whole batch entries first, then blocks of the longer side: every part of it packs the
         // whole other operand anew.
         let (rows, cols) = ((1, 24), (2, 64));
@@ -332,9 +354,15 @@ impl Task for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let mut buffers = with_buffers();
+        let (rows, cols) = (self.rows.len(), self.cols.len());
+        if cols <= FEW_COLUMNS && rows * cols <= FEW_ELEMENTS && self.batch.len() >= LANES {
+            // SAFETY: the tables are inside the slices, and the elements of c belong to this part.
+            unsafe { across::across::<S>(&self, &mut buffers) };
+            return buffers.give_back();
+        }
         let k = self.plan.ks.len();
         // At least one block, also of no k: c is written.
-        let small = self.rows.len() * self.cols.len() <= SMALL_C;
+        let small = rows * cols <= SMALL_C;
         let blocks = k.div_ceil(if small { BLOCK_K_SMALL_C } else { BLOCK_K }).max(1);
         let tile_cols = S::TILE_VECTORS * LANES;
         let block_cols = BLOCK_B / (k / blocks + 1) / tile_cols * tile_cols;
@@ -369,11 +397,112 @@ impl Part<'_> {
         let (tile_rows, tile_cols) = (S::TILE_ROWS, S::TILE_VECTORS * LANES);
         let panel_len = depth * tile_cols;
         let tile_len = depth * tile_rows;
-        let (packed_a, packed_b) =
-            buffers.get(tile_len, cols.len().div_ceil(tile_cols) * panel_len);
         let (k_a, k_b) = (&plan.ks.x[ks.clone()], &plan.ks.y[ks.clone()]);
         let (k_a_run, k_b_run) = (&plan.ks.x_run[ks.clone()], &plan.ks.y_run[ks.clone()]);
-        // Panels of b.
+        let neighbours = plan.cols.x_run[cols.start] >= cols.len();
+        // Where b is read in its own place: how far apart its rows are.
+        let panels = cols.len().div_ceil(tile_cols);
+        let there = match (plan.ks.y_step, k_b.last()) {
+            (Some(step), Some(last)) if neighbours && self.rows.len() <= FEW_TILES * tile_rows => {
+                let first = b0 + plan.cols.x[cols.start];
+                // Whole vectors are read.
+                let end = first + last + cols.len().next_multiple_of(LANES);
+                (end <= self.b.len()).then(|| (first + k_b[0], step))
+            }
+            _ => None,
+        };
+        // The same of a: how far apart its rows and its columns are.
+        let apart = match (plan.rows.x_step, plan.ks.x_step) {
+            (Some(row), Some(k)) if panels <= FEW_PANELS && depth > 0 => Some((row, k)),
+            _ => None,
+        };
+        let (packed_a, packed_b) = buffers.get(
+            if apart.is_none() { tile_len } else { 0 },
+            if there.is_none() { panels * panel_len } else { 0 },
+        );
+        if there.is_none() {
+            self.panels::<S>(packed_b, b0, cols.clone(), (k_b, k_b_run));
+        }
+        // Tiles of a, each against all panels: c is visited in the order of its rows.
+        let mut at = self.rows.start;
+        while at < self.rows.end {
+            let rows = at..(at + tile_rows).min(self.rows.end);
+            if apart.is_none() {
+                // SAFETY: the buffer holds a tile, and room for 16 beyond.
+                unsafe {
+                    pack::pack::<S>(
+                        self.a,
+                        a0,
+                        &plan.rows.x[rows.clone()],
+                        plan.rows.x_run[at],
+                        (k_a, k_a_run),
+                        packed_a,
+                        rows.len(),
+                    );
+                }
+            }
+            let mut panel = 0;
+            let mut col = cols.start;
+            while col < cols.end {
+                let width = tile_cols.min(cols.end - col);
+                let runs = &plan.cols.y_run[col..col + width];
+                let mut whole = width.is_multiple_of(LANES);
+                for v in 0..width / LANES {
+                    whole &= runs[v * LANES] >= LANES;
+                }
+                let c = self.c.wrapping_add(c0);
+                // Where the sums are long, the next tile's lines of c arrive meanwhile.
+                if depth >= 48 {
+                    let next = col + width;
+                    let next = next..(next + tile_cols).min(cols.end);
+                    tile::prefetch_tile(c, &plan.rows.y[rows.clone()], &plan.cols.y[next]);
+                }
+                // SAFETY: both buffers were filled above, or the operands are read inside their slices; these
+                // elements of c belong to this part.
+                unsafe {
+                    let (b, b_step) = match there {
+                        Some((first, step)) => {
+                            (self.b.as_ptr().add(first + col - cols.start), step)
+                        }
+                        None => (
+                            packed_b.add(panel * panel_len).cast_const(),
+                            width.next_multiple_of(LANES),
+                        ),
+                    };
+                    tile::tile::<S>(tile::Tile {
+                        depth,
+                        first: ks.start == 0,
+                        a: match apart {
+                            Some(_) => self.a.as_ptr().add(a0 + plan.rows.x[at] + k_a[0]),
+                            None => packed_a,
+                        },
+                        apart,
+                        b,
+                        b_step,
+                        c,
+                        rows: &plan.rows.y[rows.clone()],
+                        cols: &plan.cols.y[col..col + width],
+                        whole,
+                    });
+                }
+                panel += 1;
+                col += tile_cols;
+            }
+            at += tile_rows;
+        }
+    }
+    /// Packs panels of b.
+    #[inline(always)]
+    fn panels<S: Simd>(
+        &self,
+        packed: *mut f32,
+        b0: usize,
+        cols: Range<usize>,
+        (k_b, k_b_run): (&[usize], &[usize]),
+    ) {
+        let plan = self.plan;
+        let tile_cols = S::TILE_VECTORS * LANES;
+        let panel_len = k_b.len() * tile_cols;
         if plan.cols.x_run[cols.start] >= cols.len() && cols.len().is_multiple_of(tile_cols) {
             // SAFETY: the buffer holds all panels.
             unsafe {
@@ -382,7 +511,7 @@ impl Part<'_> {
                     b0 + plan.cols.x[cols.start],
                     cols.len() / tile_cols,
                     k_b,
-                    packed_b,
+                    packed,
                 );
             }
         } else {
@@ -401,7 +530,7 @@ impl Part<'_> {
                             &plan.cols.x[lanes.clone()],
                             plan.cols.x_run[lanes.start],
                             (k_b, k_b_run),
-                            packed_b.add(panel * panel_len + v * LANES),
+                            packed.add(panel * panel_len + v * LANES),
                             vectors * LANES,
                         );
                     }
@@ -409,56 +538,6 @@ impl Part<'_> {
                 panel += 1;
                 col += tile_cols;
             }
-        }
-        // Tiles of a, each against all panels: c is visited in the order of its rows.
-        let mut at = self.rows.start;
-        while at < self.rows.end {
-            let rows = at..(at + tile_rows).min(self.rows.end);
-            // SAFETY: the buffer holds a tile, and room for 16 beyond.
-            unsafe {
-                pack::pack::<S>(
-                    self.a,
-                    a0,
-                    &plan.rows.x[rows.clone()],
-                    plan.rows.x_run[at],
-                    (k_a, k_a_run),
-                    packed_a,
-                    rows.len(),
-                );
-            }
-            let mut panel = 0;
-            let mut col = cols.start;
-            while col < cols.end {
-                let width = tile_cols.min(cols.end - col);
-                let runs = &plan.cols.y_run[col..col + width];
-                let mut whole = width.is_multiple_of(LANES);
-                for v in 0..width / LANES {
-                    whole &= runs[v * LANES] >= LANES;
-                }
-                let c = self.c.wrapping_add(c0);
-                // Where the sums are long, the next tile's lines of c arrive meanwhile.
-                if depth >= 48 {
-                    let next = col + width;
-                    let next = next..(next + tile_cols).min(cols.end);
-                    tile::prefetch_tile(c, &plan.rows.y[rows.clone()], &plan.cols.y[next]);
-                }
-                // SAFETY: both buffers were filled above; these elements of c belong to this part.
-                unsafe {
-                    tile::tile::<S>(tile::Tile {
-                        depth,
-                        first: ks.start == 0,
-                        a: packed_a,
-                        b: packed_b.add(panel * panel_len),
-                        c,
-                        rows: &plan.rows.y[rows.clone()],
-                        cols: &plan.cols.y[col..col + width],
-                        whole,
-                    });
-                }
-                panel += 1;
-                col += tile_cols;
-            }
-            at += tile_rows;
         }
     }
 }

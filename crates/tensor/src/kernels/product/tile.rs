@@ -11,8 +11,12 @@ pub(super) struct Tile<'a> {
     pub(super) first: bool,
     /// `depth` times the rows.
     pub(super) a: *const f32,
+    /// Values from one row of a to the next and from one k to the next, where it is not packed.
+    pub(super) apart: Option<(usize, usize)>,
     /// `depth` times the vectors of the columns.
     pub(super) b: *const f32,
+    /// Values from one k to the next.
+    pub(super) b_step: usize,
     pub(super) c: *mut f32,
     /// Offsets of the rows into c.
     pub(super) rows: &'a [usize],
@@ -34,7 +38,12 @@ pub(super) unsafe fn tile<S: Simd>(t: Tile) {
             match t.rows.len() {
                 $($rows => if $rows <= S::TILE_ROWS && $vectors <= S::TILE_VECTORS {
                     // SAFETY: the caller's promise.
-                    unsafe { sized::<S, $rows, $vectors>(t) }
+                    unsafe {
+                        match t.apart {
+                            None => sized::<S, $rows, $vectors, true>(t, 1, $rows),
+                            Some((row, k)) => sized::<S, $rows, $vectors, false>(t, row, k),
+                        }
+                    }
                 })*
                 _ => unreachable!("no tile is higher"),
             }
@@ -52,7 +61,13 @@ pub(super) unsafe fn tile<S: Simd>(t: Tile) {
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize>(t: Tile) {
+unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
+    t: Tile,
+    row_step: usize,
+    k_step: usize,
+) {
+    // Known where it is packed.
+    let (row_step, k_step) = if PACKED { (1, ROWS) } else { (row_step, k_step) };
     let mut acc = [[S::zero(); VECTORS]; ROWS];
     // Columns that are not whole vectors of neighbours go through here.
     let mut aside = [[[0.0f32; LANES]; VECTORS]; ROWS];
@@ -83,13 +98,13 @@ unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize>(t: Tile) {
                 row[v] = S::load_ptr(b.add(v * LANES));
             }
             for r in 0..ROWS {
-                let x = S::splat(*a.add(r));
+                let x = S::splat(*a.add(r * row_step));
                 for v in 0..VECTORS {
                     acc[r][v] = x.fma(row[v], acc[r][v]);
                 }
             }
-            a = a.add(ROWS);
-            b = b.add(VECTORS * LANES);
+            a = a.wrapping_add(k_step);
+            b = b.wrapping_add(t.b_step);
         }
         if t.whole {
             for r in 0..ROWS {
