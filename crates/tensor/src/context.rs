@@ -17,6 +17,7 @@
 //! assert_eq!(out, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
 //! ```
 
+use crate::pool::Pool;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -115,8 +116,8 @@ impl FromStr for Kernels {
 }
 
 /// Work below this cost (in element operations, about a third of a nanosecond each) is not worth
-/// waking a second thread for.
-const MIN_COST_PER_CHUNK: usize = 32 * 1024;
+/// handing to another thread.
+const MIN_COST_PER_CHUNK: usize = 8 * 1024;
 
 /// Kernels and threads. Cheap to clone: clones share the pool.
 #[derive(Clone)]
@@ -124,7 +125,7 @@ pub struct Context {
     kernels: Kernels,
     threads: usize,
     /// `threads - 1` helpers; the calling thread is the last worker. `None` for one thread.
-    pool: Option<Arc<rayon::ThreadPool>>,
+    pool: Option<Arc<Pool>>,
 }
 
 impl fmt::Debug for Context {
@@ -142,17 +143,9 @@ impl Context {
     pub fn new(kernels: Kernels, threads: usize) -> Self {
         assert!(kernels.available(), "{}", KernelsError::Unavailable(kernels));
         let threads = threads.max(1);
-        let pool = (threads > 1)
-            .then(|| {
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads - 1)
-                    .thread_name(|i| format!("flyroom-{i}"))
-                    .build()
-                    .ok()
-                    .map(Arc::new)
-            })
-            .flatten();
-        let threads = if pool.is_some() { threads } else { 1 };
+        let pool = Pool::new(threads - 1);
+        let threads = pool.helpers() + 1;
+        let pool = (threads > 1).then(|| Arc::new(pool));
         Self { kernels, threads, pool }
     }
 
@@ -181,7 +174,7 @@ impl Context {
         match &self.pool {
             Some(pool) if tasks > 1 => {
                 let next = AtomicUsize::new(0);
-                let work = || {
+                pool.run(&|| {
                     loop {
                         let task = next.fetch_add(1, Ordering::Relaxed);
                         if task >= tasks {
@@ -189,12 +182,6 @@ impl Context {
                         }
                         f(task);
                     }
-                };
-                pool.in_place_scope(|scope| {
-                    for _ in 0..(self.threads - 1).min(tasks - 1) {
-                        scope.spawn(|_| work());
-                    }
-                    work();
                 });
             }
             _ => (0..tasks).for_each(f),

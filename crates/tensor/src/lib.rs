@@ -44,6 +44,7 @@ pub mod linalg;
 pub mod math;
 mod narrow;
 pub mod ops;
+mod pool;
 pub mod random;
 mod reference;
 pub mod simd;
