@@ -74,24 +74,26 @@ fn of_dictionary(steps: usize, cx: &Context) -> usize {
     count() - before
 }
 
-/// What waking other threads costs beside: none, or at most so many times a step.
-const WAKINGS: [usize; 2] = [0, 40];
+/// With two threads, in all steps together: when a thread first gets a larger piece than before, its
+/// memory for packed and for passing values grows.
+const GROWTH: [usize; 2] = [0, 16];
 
 #[test]
 fn a_steady_step_allocates_nothing() {
     // A batch is handed over by value: its list and two arrays.
     const BATCH: usize = 3;
-    for (threads, wakings) in [1, 2].into_iter().zip(WAKINGS) {
+    for (threads, growth) in [1, 2].into_iter().zip(GROWTH) {
         for workload in [addition(23, 32, 200), previous(16, 32, 12, 24)] {
             let counts = of_steps(&workload, threads);
-            let allowed = BATCH..=BATCH + wakings;
-            assert!(counts.iter().all(|n| allowed.contains(n)), "{threads} threads: {counts:?}");
+            assert!(counts.iter().all(|n| *n >= BATCH), "{threads} threads: {counts:?}");
+            let more = counts.iter().sum::<usize>() - BATCH * counts.len();
+            assert!(more <= growth, "{threads} threads: {counts:?}");
         }
         let cx = Context::new(Kernels::detect(), threads);
         // The memory of each thread is made once.
         of_dictionary(3, &cx);
         let (few, many) = (of_dictionary(3, &cx), of_dictionary(10, &cx));
-        assert!((few..=few + 7 * wakings).contains(&many), "{threads} threads: {few}, {many}");
+        assert!((few..=few + growth).contains(&many), "{threads} threads: {few}, {many}");
     }
     // The counter counts.
     let before = count();

@@ -52,14 +52,12 @@ fn leaf(operand: &Operand, i: usize) -> Leaf {
     }
 }
 
+type Record<'a> = &'a dyn Fn(&mut Graph, &[Value]) -> Result<Value, Error>;
+
 /// Records with `record`, multiplies the result with fixed values to a scalar, takes the gradients, and
 /// holds all of them against each other and against f64.
 #[track_caller]
-fn holds(
-    name: &str,
-    operands: &[Operand],
-    record: &dyn Fn(&mut Graph, &[Value]) -> Result<Value, Error>,
-) {
+fn holds(name: &str, operands: &[Operand], record: Record) {
     let leaves: Vec<Leaf> = operands.iter().enumerate().map(|(i, o)| leaf(o, i)).collect();
     let names: Vec<String> = (0..leaves.len()).map(|i| format!("x{i}")).collect();
     let mut g = Graph::new();
