@@ -4,7 +4,7 @@ use crate::args::{Args, Progress};
 use crate::output;
 use flyroom_bench::Observer;
 use flyroom_bench::clock::Stopwatch;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -156,8 +156,8 @@ pub struct Steps {
 const LINES: usize = 100;
 
 impl Steps {
-    /// For the specimen of this name.
-    pub fn new(args: &Args, progress: Progress, label: &str) -> Self {
+    /// For the specimen of this name; its bar stands below those of others that are bred at the same time.
+    pub fn new(args: &Args, progress: Progress, label: &str, bars: &MultiProgress) -> Self {
         let bar = match progress {
             Progress::Json => {
                 output::words_as_json();
@@ -168,7 +168,7 @@ impl Steps {
                 let style =
                     ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} steps  {eta} left")
                         .unwrap_or_else(|_| ProgressStyle::default_bar());
-                let bar = ProgressBar::new(0).with_style(style);
+                let bar = bars.add(ProgressBar::new(0).with_style(style));
                 bar.set_prefix(label.to_owned());
                 Some(bar)
             }

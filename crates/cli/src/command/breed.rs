@@ -1,4 +1,5 @@
-//! `flyroom breed`: specimens of an organism.
+//! `flyroom breed`: specimens of an organism, one seed a thread where there are as many seeds as threads:
+//! networks of this size gain more from that than from threads inside of a step.
 
 use super::rasp;
 use crate::args::{Args, Progress};
@@ -9,9 +10,15 @@ use flyroom_bench::CellSpec;
 use flyroom_bench::plan::own::{self, Own};
 use flyroom_bench::plan::{PROGRAM, RASP, TRAINED};
 use flyroom_organism::train::Nursery;
-use flyroom_organism::{Parameters, Specimen};
+use flyroom_organism::{Organism, Parameters, Specimen};
+use flyroom_tensor::Context;
+use indicatif::MultiProgress;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// `a..b`, end exclusive. A single number is refused: in a plan it is how many seeds, and here it
 /// could be taken for that or for one of them.
@@ -56,60 +63,118 @@ pub fn run(
         (organism, organism.to_owned())
     };
     let (organism, parameters) = names::organism(name, &set)?;
-    let cx = args.context()?;
-    let mut bred: Vec<Value> = vec![];
-    for seed in seeds(seed_range)? {
-        let label = format!("{called}-{seed}");
-        let dir = out.join(&label);
-        let there = dir.join("specimen.json").exists();
-        let found = if there { Some(Specimen::read(&dir)?) } else { None };
-        let specimen = match found {
-            Some(s)
-                if s.spec.parameters == parameters
-                    && s.spec.version == organism.entry().version =>
-            {
-                output::say(args.quiet, &format!("{} is there already", dir.display()));
-                s
-            }
-            Some(_) => bail!(
-                "{} holds a specimen with other parameters; hint: choose another folder with --out",
-                dir.display()
-            ),
-            None => {
-                let steps_done = Steps::new(args, progress, &label);
-                // What was begun with other parameters is not gone on with.
-                let key =
-                    CellSpec::new("specimen", organism.entry().name, organism.entry().version)
-                        .parameters(parameters.clone().into_iter().collect())
-                        .seed(seed)
-                        .key();
-                let nursery = Nursery {
-                    checkpoints: Some(dir.join("checkpoints").join(key.short())),
-                    every: 500,
-                    progress: &|step, steps| {
-                        steps_done.at(step, steps);
-                        true
-                    },
-                };
-                let result = organism.breed(&parameters, seed, &cx, &nursery).map_err(|e| {
-                    let text = e.to_string();
-                    let ours = text.contains("checkpoint.safetensors") && !text.contains("hint: ");
-                    let way_out =
-                        if ours { "; hint: delete this file to breed from the start" } else { "" };
-                    anyhow::anyhow!("{text}{way_out}")
-                })?;
-                drop(steps_done);
-                let metrics = organism.measure(&parameters, &result.network, &cx)?;
-                let (specimen, truth) = Specimen::new(organism, &parameters, seed, result, metrics);
-                truth.write(&specimen.truth_path(&dir))?;
-                specimen.write(&dir)?;
-                let _ = std::fs::remove_dir_all(dir.join("checkpoints"));
-                specimen
-            }
-        };
-        bred.push(summary(&specimen, &dir));
+    let threads = args.threads()?;
+    let range = seeds(seed_range)?;
+    let breeding = Breeding {
+        args,
+        organism,
+        parameters: &parameters,
+        called: &called,
+        out,
+        progress,
+        bars: MultiProgress::new(),
+    };
+    // As many seeds at a time as there are threads, each on one; those that are left share them.
+    let count = range.end - range.start;
+    let left = count % threads as u64;
+    let whole = range.end - left;
+    let mut bred = breeding.together(range.start..whole, threads, &args.cell_context()?)?;
+    if left > 0 {
+        let cx = Context::new(args.cell_context()?.kernels(), threads / left as usize);
+        bred.extend(breeding.together(whole..range.end, left as usize, &cx)?);
     }
     print(&bred, as_json)
+}
+
+/// What the specimens of one command have in common.
+struct Breeding<'a> {
+    args: &'a Args,
+    organism: &'static dyn Organism,
+    parameters: &'a Parameters,
+    called: &'a str,
+    out: &'a Path,
+    progress: Progress,
+    bars: MultiProgress,
+}
+
+impl Breeding<'_> {
+    /// Breeds all seeds, so many at a time, each with the threads of `cx`; their summaries in order. No
+    /// seed is begun behind one that failed.
+    fn together(&self, seeds: Range<u64>, at_once: usize, cx: &Context) -> Result<Vec<Value>> {
+        let (next, done) = (AtomicU64::new(seeds.start), Mutex::new(BTreeMap::new()));
+        let work = || {
+            // Pools are not shared: threads that wait for one another would share no work.
+            let cx = Context::new(cx.kernels(), cx.threads());
+            loop {
+                let take = |seed: u64| (seed < seeds.end).then(|| seed + 1);
+                let taken = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+                let Ok(seed) = taken else { return };
+                let one = self.one(seed, &cx);
+                if one.is_err() {
+                    next.store(seeds.end, Ordering::Relaxed);
+                }
+                done.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, one);
+            }
+        };
+        std::thread::scope(|scope| {
+            let others = (at_once as u64).min(seeds.end - seeds.start).saturating_sub(1);
+            for _ in 0..others {
+                // Where the system gives no thread, those that there are take all seeds.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.into_values().collect()
+    }
+
+    /// The specimen of a seed, from disk or bred now.
+    fn one(&self, seed: u64, cx: &Context) -> Result<Value> {
+        let (args, organism, parameters) = (self.args, self.organism, self.parameters);
+        let label = format!("{}-{seed}", self.called);
+        let dir = self.out.join(&label);
+        if dir.join("specimen.json").exists() {
+            let there = Specimen::read(&dir)?;
+            if there.spec.parameters != *parameters
+                || there.spec.version != organism.entry().version
+            {
+                bail!(
+                    "{} holds a specimen with other parameters; hint: choose another folder with --out",
+                    dir.display()
+                );
+            }
+            output::say(args.quiet, &format!("{} is there already", dir.display()));
+            return Ok(summary(&there, &dir));
+        }
+        let steps_done = Steps::new(args, self.progress, &label, &self.bars);
+        // What was begun with other parameters is not gone on with.
+        let key = CellSpec::new("specimen", organism.entry().name, organism.entry().version)
+            .parameters(parameters.clone().into_iter().collect())
+            .seed(seed)
+            .key();
+        let nursery = Nursery {
+            checkpoints: Some(dir.join("checkpoints").join(key.short())),
+            every: 500,
+            progress: &|step, steps| {
+                steps_done.at(step, steps);
+                true
+            },
+        };
+        let result = organism.breed(parameters, seed, cx, &nursery).map_err(|e| {
+            let text = e.to_string();
+            let ours = text.contains("checkpoint.safetensors") && !text.contains("hint: ");
+            let way_out =
+                if ours { "; hint: delete this file to breed from the start" } else { "" };
+            anyhow::anyhow!("{text}{way_out}")
+        })?;
+        drop(steps_done);
+        let metrics = organism.measure(parameters, &result.network, cx)?;
+        let (specimen, truth) = Specimen::new(organism, parameters, seed, result, metrics);
+        truth.write(&specimen.truth_path(&dir))?;
+        specimen.write(&dir)?;
+        let _ = std::fs::remove_dir_all(dir.join("checkpoints"));
+        Ok(summary(&specimen, &dir))
+    }
 }
 
 /// Puts what the file of an organism says below what is set; gives the file's name.

@@ -68,17 +68,25 @@ fn induction_has_one_id_with_any_kernels_and_threads() {
 }
 
 #[test]
-fn a_seed_is_the_same_alone_and_in_a_group() {
+fn a_seed_is_the_same_alone_and_in_a_group_of_sixteen() {
     let dir = scratch();
-    let breed = "breed superposition-5-2 --set steps=200 --set batch=64 --json --quiet";
-    let alone = line(dir.path(), &format!("{breed} --seeds 1..2 --out alone")).json();
-    let group = line(dir.path(), &format!("{breed} --seeds 0..3 --out group")).json();
-    let ids: Vec<_> = group.as_array().expect("a list").iter().map(|s| s["id"].clone()).collect();
-    assert_eq!(ids.len(), 3);
-    assert_eq!(ids[1], alone[0]["id"]);
+    let breed = "breed superposition-5-2 --set steps=100 --set batch=64 --json --quiet";
+    let ids = |how: &str, out: &str| -> Vec<serde_json::Value> {
+        let bred = line(dir.path(), &format!("{breed} {how} --out {out}")).json();
+        bred.as_array().expect("a list").iter().map(|s| s["id"].clone()).collect()
+    };
+    let one = ids("--seeds 0..16 --threads 1", "one");
+    assert_eq!(one.len(), 16);
+    // As many seeds at a time as threads; of 16 on three and on five threads, one is left over.
+    for threads in [2, 3, 5] {
+        assert_eq!(ids(&format!("--seeds 0..16 --threads {threads}"), &format!("{threads}")), one);
+    }
+    assert_eq!(ids("--seeds 11..12 --threads 2", "alone"), one[11..12]);
     // The control: a seed decides something.
-    assert_ne!(ids[0], ids[1]);
-    assert_ne!(ids[1], ids[2]);
+    assert!(one.windows(2).all(|w| w[0] != w[1]));
+    // What is there already stands in its place among what is bred.
+    std::fs::remove_dir_all(dir.path().join("one/superposition-5-2-7")).expect("it is there");
+    assert_eq!(ids("--seeds 0..16 --threads 2", "one"), one);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //!     cargo run --release -p flyroom-describe --example workloads -- prepare FOLDER
 //!     cargo run --release -p flyroom-describe --example workloads -- W1 FOLDER [THREADS] [STEPS]
+//!     cargo run --release -p flyroom-describe --example workloads -- bits . 0 100
 //!
 //! `prepare` writes the weights to start from and the data of every step, so that both sides compute
 //! the same. A workload prints one line of JSON: the seconds of each unit (a training step, a sweep), the
@@ -10,15 +11,17 @@
 // It prints timings and nothing else.
 #![allow(clippy::disallowed_methods)]
 
+mod dictionary;
 mod training;
 
 use flyroom_describe::{Describe, Scores, metric::CircuitMetric};
 use flyroom_network::{
-    Architecture, Form, RawTensor, Weights, read_safetensors, record, write_safetensors,
+    Architecture, Form, Network, RawTensor, Weights, read_safetensors, record, write_safetensors,
 };
 use flyroom_organism::train::Nursery;
 use flyroom_organism::{Specimen, Subject, with_defaults};
-use flyroom_tensor::{Bindings, Context, Graph, Kernels, Program, Stream, Tensor};
+use flyroom_tensor::hash::weights_hash;
+use flyroom_tensor::{Bindings, Context, Graph, Kernels, Program, Tensor};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -96,25 +99,6 @@ fn profile(workload: &Workload, init: &Weights, steps: usize, cx: &Context) -> O
     Ok(())
 }
 
-/// The dictionary of W3: samples, units, latents, active ones.
-const W3: (usize, usize, usize, usize) = (2048, 512, 16384, 32);
-
-/// Activations `[sample, unit]`: sparse sums of 4,096 directions, so that there is something to find.
-fn activations() -> Vec<f32> {
-    let (samples, d, ..) = W3;
-    let mut draw = Stream::new(0, "workload/activations").block(0);
-    let mut directions = vec![0.0f32; 4096 * d];
-    draw.fill_normal(&mut directions, 1.0 / (d as f32).sqrt());
-    let mut x = vec![0.0f32; samples * d];
-    for row in x.chunks_exact_mut(d) {
-        for _ in 0..16 {
-            let (i, size) = (draw.below(4096) as usize, draw.uniform());
-            row.iter_mut().zip(&directions[i * d..]).for_each(|(x, v)| *x += size * v);
-        }
-    }
-    x
-}
-
 fn index(name: &str, x: &[u32], tensors: &mut BTreeMap<String, RawTensor>) -> Outcome<()> {
     // Indices below 2^24 are exact in f32.
     let t = Tensor::new(&[x.len()], x.iter().map(|&x| x as f32).collect())?;
@@ -146,21 +130,25 @@ fn prepare(folder: &Path) -> Outcome<()> {
             &BTreeMap::new(),
         )?;
     }
-    sweep(folder, true, &Context::single())?;
-    let (samples, d, ..) = W3;
-    let x = Tensor::new(&[samples, d], activations())?;
-    let raw = BTreeMap::from([("x".to_string(), RawTensor::from_tensor(&x))]);
-    Ok(write_safetensors(&folder.join("W3-data.safetensors"), &raw, &BTreeMap::new())?)
+    sweep(folder, true, 2, &Context::single())?;
+    dictionary::prepare(folder)
 }
 
-/// W4: the induction organism as it is born, on prompts of its task.
-fn sweep(folder: &Path, write: bool, cx: &Context) -> Outcome<serde_json::Value> {
+/// W4: the induction organism as it is born, on prompts of its task; with four layers, a network of
+/// that many with MLPs and norms in its place.
+fn sweep(folder: &Path, write: bool, layers: usize, cx: &Context) -> Outcome<serde_json::Value> {
     const PROMPTS: usize = 256;
     let organism = flyroom_organism::find("induction")?;
     let set = json!({ "steps": 1 });
     let parameters = with_defaults(organism, set.as_object().ok_or("an object")?)?;
-    let bred = organism.breed(&parameters, 0, cx, &Nursery::none())?;
+    let mut bred = organism.breed(&parameters, 0, cx, &Nursery::none())?;
     let task = organism.task(&parameters, None)?;
+    if layers > 2 {
+        let mut workload = training::previous(64, 64, task.pos(), 1);
+        workload.architecture.n_layers = layers;
+        let architecture = Architecture::Transformer(workload.architecture.clone());
+        bred.network = Network::new(architecture, workload.init(0)?)?;
+    }
     let (specimen, _) = Specimen::new(organism, &parameters, 0, bred, serde_json::Map::new());
     let subject = Subject::new(&specimen, &task, cx)?;
     if write {
@@ -227,6 +215,26 @@ fn seeds(folder: &Path, threads: usize, steps: usize) -> Outcome<serde_json::Val
     Ok(json!({ "seconds": [seconds / steps as f64], "losses": losses }))
 }
 
+/// W1 and W2 with all fast kernels and 1, 2 and 3 threads: equal weights, or an error.
+fn bits(steps: usize) -> Outcome<serde_json::Value> {
+    let mut hashes = BTreeMap::new();
+    for (name, workload) in [("W1", w1()), ("W2", w2())] {
+        for kernels in Kernels::all_available().into_iter().filter(|k| *k != Kernels::Portable) {
+            for threads in 1..=3 {
+                let cx = Context::new(kernels, threads);
+                let (_, weights) = workload.run(workload.init(0)?, steps, &cx, &|| {})?;
+                let all = weights.iter().map(|(n, t)| (n.as_str(), t.shape(), t.data()));
+                let hash = weights_hash(all).to_string();
+                let first = hashes.entry(name).or_insert_with(|| hash.clone());
+                if *first != hash {
+                    return Err(format!("{name}: {cx:?} leaves {hash}, not {first}").into());
+                }
+            }
+        }
+    }
+    Ok(json!({ "steps": steps, "hashes": hashes }))
+}
+
 fn peak_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
@@ -240,7 +248,7 @@ fn weights(path: &Path) -> Outcome<Weights> {
 
 fn main() -> Outcome<()> {
     let mut args = std::env::args().skip(1);
-    let what = args.next().ok_or("W1, W2, W3, W4, W5 or prepare")?;
+    let what = args.next().ok_or("W1, W2, W3, W4, W4-large, W5, bits or prepare")?;
     let folder = args.next().ok_or("FOLDER is missing")?;
     let folder = Path::new(&folder);
     let threads = args.next().map_or(Ok(2), |x| x.parse())?;
@@ -260,7 +268,10 @@ fn main() -> Outcome<()> {
             write_safetensors(&path, &raw, &BTreeMap::new())?;
             json!({ "seconds": seconds, "losses": losses })
         }
-        "W4" => sweep(folder, false, &cx)?,
+        "W3" => dictionary::run(steps, &cx)?,
+        "W4" => sweep(folder, false, 2, &cx)?,
+        "W4-large" => sweep(folder, false, 4, &cx)?,
+        "bits" => bits(steps)?,
         "W5" => seeds(folder, threads, steps)?,
         other => return Err(format!("no workload {other}").into()),
     };
