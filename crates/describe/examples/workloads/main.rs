@@ -3,6 +3,7 @@
 //!     cargo run --release -p flyroom-describe --example workloads -- prepare FOLDER
 //!     cargo run --release -p flyroom-describe --example workloads -- W1 FOLDER [THREADS] [STEPS]
 //!     cargo run --release -p flyroom-describe --example workloads -- bits . 0 100
+//!     cargo run --release -p flyroom-describe --example workloads -- count [TIMES [NAME]]
 //!
 //! `prepare` writes the weights to start from and the data of every step, so that both sides compute
 //! the same. A workload prints one line of JSON: the seconds of each unit (a training step, a sweep), the
@@ -11,6 +12,7 @@
 // It prints timings and nothing else.
 #![allow(clippy::disallowed_methods)]
 
+mod count;
 mod dictionary;
 mod training;
 
@@ -249,6 +251,16 @@ fn weights(path: &Path) -> Outcome<Weights> {
 fn main() -> Outcome<()> {
     let mut args = std::env::args().skip(1);
     let what = args.next().ok_or("W1, W2, W3, W4, W4-large, W5, bits or prepare")?;
+    if what == "count" {
+        let times = args.next().map_or(Ok(1), |x| x.parse())?;
+        return match args.next() {
+            Some(name) => count::run(&name, times),
+            None => {
+                println!("{}", json!(count::NAMES));
+                Ok(())
+            }
+        };
+    }
     let folder = args.next().ok_or("FOLDER is missing")?;
     let folder = Path::new(&folder);
     let threads = args.next().map_or(Ok(2), |x| x.parse())?;
