@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{kernels}, {threads} threads: the system copies {:.1} GB/s", copy / 1e9);
     println!("{:<20}{:>8}{:>8}", "", "GB/s", "share");
     // Bytes that are read and written for a value, and what is done.
-    let mut say = |name: &str, bytes: usize, seconds: f64| {
+    let say = |name: &str, bytes: usize, seconds: f64| {
         let rate = (bytes * N) as f64 / seconds;
         println!("{name:<20}{:>8.1}{:>7.0}%", rate / 1e9, 100.0 * rate / copy);
     };
