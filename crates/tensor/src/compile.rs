@@ -1,9 +1,10 @@
-//! From a graph to something that runs: prune, group, plan the buffers once, execute many times.
+//! From a graph to something that runs: prune, join, group, plan the buffers once, execute many times.
 //!
-//! Nodes that no output reads are dropped. Steps that can walk through pieces together do so
+//! Nodes that no output reads are dropped, products joined with what only rearranges ([`fuse`]). Steps that can walk through pieces together do so
 //! ([`group`]), the others run alone; a buffer goes back to the free list behind its last reader.
 
 mod few;
+mod fuse;
 mod group;
 mod plan;
 
@@ -107,7 +108,8 @@ pub struct Program {
 impl Program {
     /// Compiles what `outputs` need.
     pub fn compile(g: &Graph, outputs: &[Value]) -> Result<Self, Error> {
-        Planner::new(g, outputs)?.plan(outputs)
+        let (g, outputs) = fuse::fused(g, outputs);
+        Planner::new(&g, &outputs)?.plan(&outputs)
     }
 
     /// Runs every step. Results stay in place until the next run.

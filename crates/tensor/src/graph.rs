@@ -121,6 +121,14 @@ impl Graph {
         Ok(self.push(Node::Alias { of: v, site: None }, shape.to_vec()))
     }
 
+    /// The same under a shape of equal size.
+    pub(crate) fn shaped(&mut self, v: Value, shape: &[usize]) -> Value {
+        match self.shape(v) == shape {
+            true => v,
+            false => self.push(Node::Alias { of: v, site: None }, shape.to_vec()),
+        }
+    }
+
     /// Records an operation.
     pub fn apply(&mut self, op: impl Op + 'static, x: &[Value]) -> Result<Value, Error> {
         let shape = self.check(&op, x)?;

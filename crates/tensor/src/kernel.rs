@@ -6,6 +6,7 @@
 //! derivatives stop at `Kernel`: second derivatives are out of scope.
 
 use crate::{Context, Error, Graph, Narrowed, Part, Value};
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ impl Walk {
 }
 
 /// A computation from arrays to one array.
-pub trait Kernel: Debug + Send + Sync {
+pub trait Kernel: Any + Debug + Send + Sync {
     /// The field's name for it; errors and tests use it.
     fn name(&self) -> &'static str;
 

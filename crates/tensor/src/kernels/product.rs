@@ -64,6 +64,8 @@ pub struct Product {
     pub n: Vec<[usize; 2]>,
     /// Offsets into (a, b), in the order of the sum.
     pub k: Vec<[usize; 2]>,
+    /// Each so many k are a chain of their own from +0; the chains are added from +0 in their order.
+    pub section: Option<usize>,
     plan: Plan,
 }
 
@@ -240,8 +242,11 @@ impl Product {
                 furthest,
             }
         };
-        Self { batch, m, n, k, plan }
+        Self { batch, m, n, k, section: None, plan }
     }
+
+    /// Of a [`Product::section`]: what is packed at once.
+    pub const LONGEST_SECTION: usize = BLOCK_K_SMALL_C;
 
     /// Overwrites every element of c that the tables name, and no other.
     ///
@@ -276,13 +281,14 @@ impl Product {
         assert!(long_enough || plan.ks.len() == 0, "an operand is shorter than its tables");
         assert!(c.len() >= least[2], "c is shorter than its tables");
         let (a, b) = if plan.swapped { (b, a) } else { (a, b) };
+        let section = self.section;
         let grid = Grid::new(cx, plan, batches);
         let c = SharedMut::new(c);
         cx.each(grid.len(), |i| {
             let (batch, rows, cols) = grid.get(i);
             // The whole wrapper goes along: `c.ptr()` is only used for the elements of this part.
             let c = c.ptr();
-            dispatch(cx, Part { plan, a, b, c, batch, rows, cols });
+            dispatch(cx, Part { plan, section, a, b, c, batch, rows, cols });
         });
     }
 }
@@ -339,6 +345,7 @@ impl Grid {
 /// The outputs of some batch entries, rows and columns: what one thread computes.
 struct Part<'a> {
     plan: &'a Plan,
+    section: Option<usize>,
     a: &'a [f32],
     b: &'a [f32],
     /// Of the whole of c; only the elements of this part are read or written.
@@ -355,7 +362,8 @@ impl Task for Part<'_> {
     fn run<S: Simd>(self) {
         let mut buffers = with_buffers();
         let (rows, cols) = (self.rows.len(), self.cols.len());
-        if cols <= FEW_COLUMNS && rows * cols <= FEW_ELEMENTS && self.batch.len() >= LANES {
+        let few = cols <= FEW_COLUMNS && rows * cols <= FEW_ELEMENTS;
+        if few && self.section.is_none() && self.batch.len() >= LANES {
             // SAFETY: the tables are inside the slices, and the elements of c belong to this part.
             unsafe { across::across::<S>(&self, &mut buffers) };
             return buffers.give_back();
@@ -363,7 +371,8 @@ impl Task for Part<'_> {
         let k = self.plan.ks.len();
         // At least one block, also of no k: c is written.
         let small = rows * cols <= SMALL_C;
-        let blocks = k.div_ceil(if small { BLOCK_K_SMALL_C } else { BLOCK_K }).max(1);
+        let most = self.section.unwrap_or(if small { BLOCK_K_SMALL_C } else { BLOCK_K });
+        let blocks = k.div_ceil(most).max(1);
         let tile_cols = S::TILE_VECTORS * LANES;
         let block_cols = BLOCK_B / (k / blocks + 1) / tile_cols * tile_cols;
         for batch in self.batch.clone() {
@@ -472,6 +481,7 @@ impl Part<'_> {
                     tile::tile::<S>(tile::Tile {
                         depth,
                         first: ks.start == 0,
+                        section: self.section.is_some(),
                         a: match apart {
                             Some(_) => self.a.as_ptr().add(a0 + plan.rows.x[at] + k_a[0]),
                             None => packed_a,

@@ -136,6 +136,46 @@ impl Einsum {
         let product = Product::new(batch, m, n, k);
         Ok(Self { left, right, result, shapes: [a.to_vec(), b.to_vec()], shape, tables, product })
     }
+
+    /// Shapes of the operands.
+    pub(crate) fn shapes(&self) -> &[Vec<usize>; 2] {
+        &self.shapes
+    }
+
+    /// The same result where an operand is equal along an axis and has it no more; `None` where the
+    /// other does not have it either.
+    pub(crate) fn without(&self, operand: usize, axis: usize) -> Option<Self> {
+        let mut letters = [self.left.clone(), self.right.clone()];
+        let letter = letters[operand].remove(axis);
+        let mut shapes = self.shapes.clone();
+        shapes[operand].remove(axis);
+        let there = self.result.contains(&letter) && letters[1 - operand].contains(&letter);
+        let [left, right] = letters;
+        let plain = there && self.product.section.is_none();
+        plain.then(|| {
+            Self::from_letters(left, right, self.result.clone(), &shapes[0], &shapes[1]).ok()
+        })?
+    }
+
+    /// The sum of the result along one of its axes, which both operands have in front of what is summed
+    /// already: one chain for each index, added from +0 in ascending order.
+    pub(crate) fn summed(&self, axis: usize) -> Option<Self> {
+        let mut result = self.result.clone();
+        let letter = result.remove(axis);
+        let section = self.tables.k.len();
+        let before = self.left.iter().position(|l| *l == letter)?;
+        let first = self.left.iter().position(|l| !self.result.contains(l))?;
+        let fits = axis + 1 < self.result.len()
+            && self.right.contains(&letter)
+            && before < first
+            && (1..=Product::LONGEST_SECTION).contains(&section)
+            && self.product.section.is_none();
+        let (left, right) = (self.left.clone(), self.right.clone());
+        let [a, b] = &self.shapes;
+        let mut e = fits.then(|| Self::from_letters(left, right, result, a, b).ok())??;
+        e.product.section = Some(section);
+        Some(e)
+    }
 }
 
 impl Kernel for Einsum {

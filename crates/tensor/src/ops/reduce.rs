@@ -68,6 +68,11 @@ pub struct SumTo {
 }
 
 impl SumTo {
+    /// The shape that is summed to.
+    pub(crate) fn target(&self) -> &[usize] {
+        &self.target
+    }
+
     /// Whether axis `i` of `from` is kept, after padding the target with ones in front. Of pieces, whose
     /// leading axes are one, `len` tells whether that is.
     fn keeps(&self, from: &[usize], len: usize, i: usize) -> bool {

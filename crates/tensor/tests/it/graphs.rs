@@ -345,3 +345,52 @@ proptest! {
         prop_assert!(after <= before + 4 * 8 * recipe.len());
     }
 }
+
+#[test]
+fn heads_that_are_added_are_one_product_and_no_bit_changes() {
+    for (batch, pos, heads, k, d) in [(2, 3, 4, 16, 64), (1, 13, 3, 5, 33), (5, 1, 2, 1, 7)] {
+        let mut g = Graph::new();
+        let z = g.parameter("z", &[batch, pos, heads, k]);
+        let w = g.parameter("w", &[heads, k, d]);
+        let result = g.einsum("bphk,hkd->bphd", z, w).unwrap();
+        let result = g.site("result", result);
+        let out = g.sum_to(result, &[batch, pos, 1, d]).unwrap();
+        let out = g.reshape(out, &[batch, pos, d]).unwrap();
+        let square = g.mul(out, out).unwrap();
+        let s = g.sum(square).unwrap();
+        let mut outputs = g.gradient(s, &[z, w]).unwrap();
+        outputs.push(out);
+        let real = |n: usize| -> Vec<f32> {
+            (0..n).map(|i| (i * 193 % 257) as f32 / 128.5 - 1.0).collect()
+        };
+        let (z, w) = (real(batch * pos * heads * k), real(heads * k * d));
+        let bindings = Bindings::new().with("z", &z).with("w", &w);
+        // The same step by step: what is read by others is not joined, what is bound is not repeated.
+        let repeated = [batch, pos, heads, d];
+        let mut by_hand = Graph::new();
+        let dy = by_hand.input("dy", &repeated);
+        let (z_in, w_in) =
+            (by_hand.input("z", &[batch, pos, heads, k]), by_hand.input("w", &[heads, k, d]));
+        let steps = [
+            by_hand.einsum("bphd,hkd->bphk", dy, w_in).unwrap(),
+            by_hand.einsum("bphk,bphd->hkd", z_in, dy).unwrap(),
+        ];
+        for kernels in Kernels::all_available() {
+            for threads in [1, 3] {
+                let cx = Context::new(kernels, threads);
+                let joined = run(&g, &outputs, &cx, &bindings);
+                let sums = run(&g, &[out, result], &cx, &bindings);
+                assert_eq!(joined[2], sums[0]);
+                let row = |i: usize| &sums[0][i / heads * d..][..d];
+                let dy: Vec<f32> = (0..batch * pos * heads)
+                    .flat_map(|i| row(i).iter().map(|&x| 2.0 * f32::from_bits(x)))
+                    .collect();
+                let gradients = run(&by_hand, &steps, &cx, &bindings.clone().with("dy", &dy));
+                assert_eq!(joined[..2], gradients);
+            }
+        }
+        let joined = Program::compile(&g, &outputs).unwrap();
+        let apart = Program::compile(&g, &[&outputs[..], &[result]].concat()).unwrap();
+        assert!(joined.steps() < apart.steps(), "{} {}", joined.steps(), apart.steps());
+    }
+}

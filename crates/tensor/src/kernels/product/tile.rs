@@ -9,6 +9,8 @@ pub(super) struct Tile<'a> {
     pub(super) depth: usize,
     /// Whether the sum starts here (at +0) or goes on from c.
     pub(super) first: bool,
+    /// Whether it is a chain of its own, from +0, that is added to c.
+    pub(super) section: bool,
     /// `depth` times the rows.
     pub(super) a: *const f32,
     /// Values from one row of a to the next and from one k to the next, where it is not packed.
@@ -73,23 +75,8 @@ unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize, const PACKED: 
     let mut aside = [[[0.0f32; LANES]; VECTORS]; ROWS];
     // SAFETY: the caller's promise, for every access below.
     unsafe {
-        if !t.first {
-            if t.whole {
-                for r in 0..ROWS {
-                    let row = t.c.add(*t.rows.get_unchecked(r));
-                    for v in 0..VECTORS {
-                        let start = row.add(*t.cols.get_unchecked(v * LANES));
-                        acc[r][v] = S::load_ptr(start);
-                    }
-                }
-            } else {
-                exchange::<VECTORS>(&t, aside.as_flattened_mut().as_flattened_mut(), false);
-                for r in 0..ROWS {
-                    for v in 0..VECTORS {
-                        acc[r][v] = S::load(&aside[r][v]);
-                    }
-                }
-            }
+        if !t.first && !t.section {
+            acc = before::<S, ROWS, VECTORS>(&t, &mut aside);
         }
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.depth {
@@ -105,6 +92,17 @@ unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize, const PACKED: 
             }
             a = a.wrapping_add(k_step);
             b = b.wrapping_add(t.b_step);
+        }
+        if t.section {
+            let mut sum = [[S::zero(); VECTORS]; ROWS];
+            if !t.first {
+                sum = before::<S, ROWS, VECTORS>(&t, &mut aside);
+            }
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    acc[r][v] = sum[r][v].add(acc[r][v]);
+                }
+            }
         }
         if t.whole {
             for r in 0..ROWS {
@@ -122,6 +120,37 @@ unsafe fn sized<S: Simd, const ROWS: usize, const VECTORS: usize, const PACKED: 
             exchange::<VECTORS>(&t, aside.as_flattened_mut().as_flattened_mut(), true);
         }
     }
+}
+
+/// What stands in c.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn before<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    t: &Tile,
+    aside: &mut [[[f32; LANES]; VECTORS]; ROWS],
+) -> [[S; VECTORS]; ROWS] {
+    let mut c = [[S::zero(); VECTORS]; ROWS];
+    // SAFETY: the caller's promise, for every access below.
+    unsafe {
+        if t.whole {
+            for r in 0..ROWS {
+                let row = t.c.add(*t.rows.get_unchecked(r));
+                for v in 0..VECTORS {
+                    c[r][v] = S::load_ptr(row.add(*t.cols.get_unchecked(v * LANES)));
+                }
+            }
+        } else {
+            exchange::<VECTORS>(t, aside.as_flattened_mut().as_flattened_mut(), false);
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    c[r][v] = S::load(&aside[r][v]);
+                }
+            }
+        }
+    }
+    c
 }
 
 /// Copies the columns of a tile, wherever they lie, between c and rows of `VECTORS` vectors.
