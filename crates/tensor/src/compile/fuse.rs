@@ -2,10 +2,12 @@
 //!
 //! An operand that is repeated along an axis is read as often instead. The sum of a product over an axis
 //! that both operands have (heads, added in order) becomes one product in sections, each of which is a
-//! chain of its own that is added to those before.
+//! chain of its own that is added to those before. And where rows are those of a table, with what is
+//! added at their position, a product is that of the table, if that is shorter: rows that are equal have
+//! equal products.
 
 use crate::graph::Node;
-use crate::ops::{Einsum, Expand, SumTo};
+use crate::ops::{Binary, Einsum, Expand, Gather, PickRows, SumTo};
 use crate::{Graph, Value};
 use std::any::Any;
 use std::sync::Arc;
@@ -60,6 +62,13 @@ pub(super) fn fused(g: &Graph, outputs: &[Value]) -> (Graph, Vec<Value>) {
     let mut out = Graph::new();
     let mut map: Vec<Value> = Vec::with_capacity(g.nodes.len());
     for (i, node) in g.nodes.iter().enumerate() {
+        if live[i]
+            && let Some(rows) = Rows::of(g, node)
+            && let Some(v) = rows.product(&mut out, &map)
+        {
+            map.push(v);
+            continue;
+        }
         let joined = live[i].then(|| product(g, node).or_else(|| sum(g, node, &readers))).flatten();
         let shape = g.shapes[i].clone();
         let moved = |x: &[Value]| x.iter().map(|v| map[v.index()]).collect::<Vec<_>>();
@@ -120,4 +129,53 @@ fn sum(g: &Graph, node: &Node, readers: &[usize]) -> Option<(Einsum, [Value; 2])
     let (einsum, x) = kernel::<Einsum>(&g.nodes[v.index()])?;
     let target = kernel::<SumTo>(node)?.0.target();
     Some((einsum.summed(axis(g.shape(v), target)?)?, [x[0], x[1]]))
+}
+
+/// A product of rows that a table has.
+struct Rows<'g> {
+    einsum: &'g Einsum,
+    right: Value,
+    /// `[row, d]`.
+    table: Value,
+    rows: usize,
+    /// `[batch, pos]`.
+    index: Value,
+    /// What is added, `[pos, d]`.
+    added: Value,
+    pos: usize,
+    d: usize,
+}
+
+impl<'g> Rows<'g> {
+    fn of(g: &'g Graph, node: &'g Node) -> Option<Self> {
+        let (einsum, x) = kernel::<Einsum>(node)?;
+        let sum = unnamed(g, x[0]);
+        let (&Binary::Add, parts) = kernel::<Binary>(&g.nodes[sum.index()])? else { return None };
+        let [gathered, repeated] = [parts[0], parts[1]].map(|v| unnamed(g, v));
+        let (_, from) = kernel::<Gather>(&g.nodes[gathered.index()])?;
+        let (_, added) = kernel::<Expand>(&g.nodes[repeated.index()])?;
+        let (table, index, added) = (from[0], from[1], added[0]);
+        let (&[batch, pos], &[rows, d]) = (g.shape(index), g.shape(table)) else { return None };
+        let fits = g.shape(x[0]) == [batch, pos, d] && g.shape(added) == [pos, d];
+        // Twice as many rows, or the copies are not worth it.
+        let fewer = rows.checked_mul(2)? <= batch;
+        (fits && fewer).then_some(Self { einsum, right: x[1], table, rows, index, added, pos, d })
+    }
+
+    /// Records the product of the table, and its rows.
+    fn product(&self, out: &mut Graph, map: &[Value]) -> Option<Value> {
+        let einsum = self.einsum.of_rows(self.rows)?;
+        let at = |v: Value| map[v.index()];
+        let table = out.shaped(at(self.table), &[self.rows, 1, self.d]);
+        let shape = [self.rows, self.pos, self.d];
+        let x = vec![table, at(self.added)];
+        let kernel = Arc::new(Binary::Add);
+        let sums = out.push(Node::Derived { kernel, x }, shape.to_vec());
+        let shape = einsum.result_shape().to_vec();
+        let x = vec![sums, at(self.right)];
+        let products = out.push(Node::Derived { kernel: Arc::new(einsum), x }, shape.clone());
+        let picked = [&out.shape(at(self.index))[..1], &shape[1..]].concat();
+        let x = vec![products, at(self.index)];
+        Some(out.push(Node::Derived { kernel: Arc::new(PickRows), x }, picked))
+    }
 }

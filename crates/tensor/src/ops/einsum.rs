@@ -157,6 +157,25 @@ impl Einsum {
         })?
     }
 
+    /// The shape of the result.
+    pub(crate) fn result_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The same for a left operand of other rows, where its first two axes are the result's and the other
+    /// operand has neither.
+    pub(crate) fn of_rows(&self, rows: usize) -> Option<Self> {
+        let own = (0..2).all(|i| {
+            let letter = self.left.get(i);
+            letter.is_some_and(|l| !self.right.contains(l)) && letter == self.result.get(i)
+        });
+        let (left, right, result) = (self.left.clone(), self.right.clone(), self.result.clone());
+        let mut a = self.shapes[0].clone();
+        *a.first_mut()? = rows;
+        let plain = own && self.product.section.is_none();
+        plain.then(|| Self::from_letters(left, right, result, &a, &self.shapes[1]).ok())?
+    }
+
     /// The sum of the result along one of its axes, which both operands have in front of what is summed
     /// already: one chain for each index, added from +0 in ascending order.
     pub(crate) fn summed(&self, axis: usize) -> Option<Self> {

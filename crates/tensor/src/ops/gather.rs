@@ -57,6 +57,63 @@ impl Kernel for Gather {
     }
 }
 
+/// Operands table `[row, pos, ..]` and indices `[batch, pos]`; result `[batch, pos, ..]`: of each position the
+/// row that its index names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PickRows;
+
+impl PickRows {
+    /// Values of a row at one position.
+    fn width(x: &[usize]) -> usize {
+        x.get(2..).unwrap_or(&[]).iter().product()
+    }
+}
+
+impl Kernel for PickRows {
+    fn name(&self) -> &'static str {
+        "pick rows"
+    }
+
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        match (x[0], x[1]) {
+            (&[_, n, ref rest @ ..], &[batch, pos]) if n == pos => {
+                Ok([&[batch, pos], rest].concat())
+            }
+            _ => Err(shapes_error("pick rows", x, "positions differ")),
+        }
+    }
+
+    fn index_operands(&self) -> &'static [usize] {
+        &[1]
+    }
+
+    fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
+        (operand == 1).then(|| x[0][0])
+    }
+
+    fn run(&self, cx: &Context, x: &[Arg], y: &mut [f32]) {
+        let (table, index) = (x[0].real(), x[1].index());
+        let (pos, width) = (x[0].shape[1], Self::width(x[0].shape));
+        if width == 0 {
+            return;
+        }
+        cx.split(y, width, width, |first, y| {
+            for (r, row) in y.chunks_exact_mut(width).enumerate() {
+                let at = index[first + r] as usize * pos + (first + r) % pos;
+                row.copy_from_slice(&table[at * width..][..width]);
+            }
+        });
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        let (pos, width) = (x[0].shape[1], Self::width(x[0].shape));
+        for (r, &i) in x[1].index.iter().enumerate() {
+            let at = (i as usize * pos + r % pos) * width;
+            y[r * width..][..width].copy_from_slice(&x[0].real[at..][..width]);
+        }
+    }
+}
+
 /// Operands indices and cotangent `[.., d]`: rows added in ascending order into `[rows, d]`.
 #[derive(Debug, Clone, Copy)]
 struct Scatter {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub use binary::Binary;
 pub use einsum::Einsum;
 pub use gather::Gather;
+pub(crate) use gather::PickRows;
 pub use loss::CrossEntropy;
 pub use norm::{Center, RootMeanSquare};
 pub use reduce::{Sum, SumTo};

@@ -394,3 +394,48 @@ fn heads_that_are_added_are_one_product_and_no_bit_changes() {
         assert!(joined.steps() < apart.steps(), "{} {}", joined.steps(), apart.steps());
     }
 }
+
+#[test]
+fn a_product_of_a_tables_rows_is_that_of_the_table_and_no_bit_changes() {
+    let (batch, pos, rows, d, out) = (23, 3, 5, 17, 33);
+    let mut g = Graph::new();
+    let table = g.parameter("table", &[rows, d]);
+    let added = g.parameter("added", &[pos, d]);
+    let w = g.parameter("w", &[2, d, out]);
+    let tokens = g.index_input("tokens", &[batch, pos]);
+    let embed = g.gather(table, tokens).unwrap();
+    let repeated = g.repeat_to(added, &[batch, pos, d]).unwrap();
+    let x = g.add(embed, repeated).unwrap();
+    let x = g.site("x", x);
+    let y = g.einsum("bpd,hdk->bphk", x, w).unwrap();
+    let square = g.mul(y, y).unwrap();
+    let s = g.sum(square).unwrap();
+    let mut outputs = g.gradient(s, &[table, added, w]).unwrap();
+    outputs.push(y);
+    // The same with the rows bound.
+    let mut by_hand = Graph::new();
+    let x_in = by_hand.input("x", &[batch, pos, d]);
+    let w_in = by_hand.input("w", &[2, d, out]);
+    let wanted = by_hand.einsum("bpd,hdk->bphk", x_in, w_in).unwrap();
+    let real =
+        |n: usize| -> Vec<f32> { (0..n).map(|i| (i * 193 % 257) as f32 / 128.5 - 1.0).collect() };
+    let (table, added, w) = (real(rows * d), real(pos * d), real(2 * d * out));
+    let tokens: Vec<u32> = (0..batch * pos).map(|i| (i * 7 % rows) as u32).collect();
+    let bindings = Bindings::new()
+        .with("table", &table)
+        .with("added", &added)
+        .with("w", &w)
+        .with_index("tokens", &tokens);
+    let there = |i: usize, c: usize| table[tokens[i] as usize * d + c] + added[i % pos * d + c];
+    let rows_of_x: Vec<f32> = (0..batch * pos * d).map(|i| there(i / d, i % d)).collect();
+    let by_hand_bindings = Bindings::new().with("x", &rows_of_x).with("w", &w);
+    for kernels in Kernels::all_available() {
+        for threads in [1, 2] {
+            let cx = Context::new(kernels, threads);
+            let got = run(&g, &outputs, &cx, &bindings);
+            assert_eq!(got[3], run(&by_hand, &[wanted], &cx, &by_hand_bindings)[0]);
+        }
+    }
+    let program = Program::compile(&g, &[y]).unwrap();
+    assert!(program.values() < 2 * batch * pos * 2 * out, "{}", program.values());
+}
