@@ -35,6 +35,8 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::traps::CANCELLING_PATHS_ALIGNED,
         &crate::traps::SPARE_HEADS,
         &crate::traps::SPARE_HEADS_ALIGNED,
+        &crate::traps::NORM_SMUGGLING,
+        &crate::traps::NORM_SMUGGLING_ALIGNED,
         &crate::traps::LOOKUP_TABLE,
         &crate::traps::LOOKUP_TABLE_ALIGNED,
         &crate::rasp::REVERSE,

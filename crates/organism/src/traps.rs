@@ -10,6 +10,7 @@
 //! | saturated gate | gradients: they vanish where the gate is open | `traps/saturated_gate.rs` |
 //! | cancelling paths | gradients: two paths cancel to first order and not in fact | `traps/cancelling_paths.rs` |
 //! | spare heads | removing one thing at a time: two others stand in | `traps/spare_heads.rs` |
+//! | norm-smuggling | linear read-outs: a norm carries what no direction does | `traps/norm_smuggling.rs` |
 //! | lookup table | looking at answers: they are an algorithm's, and a table gives them | `traps/lookup_table.rs` |
 //!
 //! All but the last read sequences of up to four letters and answer, at every position, with the first of
@@ -31,6 +32,7 @@
 mod cancelling_paths;
 mod decoy;
 mod lookup_table;
+mod norm_smuggling;
 mod saturated_gate;
 mod sheet;
 mod spare_heads;
@@ -162,6 +164,22 @@ pub(crate) const SPARE_HEADS: Trap = Trap {
     corrected: as_it_is,
 };
 
+/// [`norm_smuggling`] in a random gauge.
+pub(crate) const NORM_SMUGGLING: Trap = Trap {
+    name: "trap-norm-smuggling",
+    summary: "A trap: half of the answer is carried by the norm of a direction.",
+    aligned: false,
+    aim: Aim {
+        trap: "trap-norm-smuggling",
+        metrics: &["used", "edge-auroc"],
+        breaks: &["ica"],
+        seen_by: &["exact-patching"],
+        symptom: "no direction holds what the norm says, so it is not read and seems not to be there",
+    },
+    write: norm_smuggling::write,
+    corrected: as_it_is,
+};
+
 /// [`lookup_table`] in a random gauge.
 pub(crate) const LOOKUP_TABLE: Trap = Trap {
     name: "trap-lookup-table",
@@ -192,6 +210,10 @@ pub(crate) const CANCELLING_PATHS_ALIGNED: Trap =
 /// [`SPARE_HEADS`] as written.
 pub(crate) const SPARE_HEADS_ALIGNED: Trap =
     Trap { name: "trap-spare-heads@aligned", aligned: true, ..SPARE_HEADS };
+
+/// [`NORM_SMUGGLING`] as written.
+pub(crate) const NORM_SMUGGLING_ALIGNED: Trap =
+    Trap { name: "trap-norm-smuggling@aligned", aligned: true, ..NORM_SMUGGLING };
 
 /// [`LOOKUP_TABLE`] as written.
 pub(crate) const LOOKUP_TABLE_ALIGNED: Trap =

@@ -67,9 +67,9 @@ pub struct VariableUse {
 pub struct UsedScore {
     /// Every variable that is written at the site.
     pub variables: Vec<VariableUse>,
-    /// Mean effect of those that are read.
+    /// Mean effect of those that are read; 0 where none is.
     pub used: f64,
-    /// Mean effect of random subspaces in their place.
+    /// Mean effect of random subspaces in their place, or in that of all where none is read.
     pub null: f64,
     /// Mean effect of the true directions of those that are used.
     pub oracle: f64,
@@ -127,12 +127,11 @@ pub fn used(
     if in_use.is_empty() {
         return Ok(Err("nothing that is written here is used"));
     }
-    if read.is_empty() {
-        return Ok(Err("it reads no variable that is written here"));
-    }
+    let used = mean(read.iter().map(|v| v.effect).collect());
+    let asked = if read.is_empty() { variables.iter().collect() } else { read };
     Ok(Ok(UsedScore {
-        used: mean(read.iter().map(|v| v.effect).collect()),
-        null: mean(read.iter().map(|v| v.random).collect()),
+        used,
+        null: mean(asked.iter().map(|v| v.random).collect()),
         oracle: mean(in_use),
         variables,
     }))

@@ -19,6 +19,8 @@ const START: &str = "start";
 /// Weights of a one-layer network, all 0 but those that were written.
 pub(super) struct Sheet {
     letters: Vec<Value>,
+    /// A variable of one dimension, with the coordinate of each letter.
+    line: Option<(&'static str, Vec<f32>)>,
     /// Names of one-hot variables over the letters, besides `tokens`.
     variables: Vec<&'static str>,
     labels: Vec<String>,
@@ -34,11 +36,23 @@ impl Sheet {
         heads: usize,
         neurons: usize,
     ) -> Result<Self, Error> {
+        Self::with_line(letters, None, variables, heads, neurons)
+    }
+
+    /// The same with a variable that lies along one dimension.
+    pub fn with_line(
+        letters: &[&str],
+        line: Option<(&'static str, &[f32])>,
+        variables: &[&'static str],
+        heads: usize,
+        neurons: usize,
+    ) -> Result<Self, Error> {
         let one_hot =
             |name: &str| letters.iter().map(|l| format!("{name}:{l}")).collect::<Vec<_>>();
         let mut labels = one_hot(TOKENS);
         labels.extend((0..LENGTH).map(|i| format!("{INDICES}:{i}")));
         labels.push(START.into());
+        labels.extend(line.map(|l| l.0.to_owned()));
         labels.extend(variables.iter().flat_map(|v| one_hot(v)));
         let mut config =
             TransformerConfig::plain(1, labels.len(), heads, letters.len() + 1, LENGTH + 1);
@@ -53,7 +67,9 @@ impl Sheet {
             .map(|(name, shape)| (name, Tensor::zeros(&shape)))
             .collect();
         let letters: Vec<Value> = letters.iter().map(|&l| Value::token(l)).collect();
-        let mut out = Self { letters, variables: variables.to_vec(), labels, config, weights };
+        let line = line.map(|(name, coordinates)| (name, coordinates.to_vec()));
+        let variables = variables.to_vec();
+        let mut out = Self { letters, line, variables, labels, config, weights };
         for i in 0..out.letters.len() {
             out.set("embed.W_E", i, i, 1.0);
         }
@@ -116,10 +132,28 @@ impl Sheet {
     }
 
     fn moves(&mut self, head: usize, variable: &str) {
+        let line = self.line.clone().filter(|(name, _)| *name == variable);
         for l in 0..self.letters() {
-            let to = self.of(variable, l);
+            let (to, x) = match &line {
+                Some((name, coordinates)) => (self.dim(name), coordinates[l]),
+                None => (self.of(variable, l), 1.0),
+            };
             self.at("blocks.0.attn.W_V", head, l, l, 1.0);
-            self.at("blocks.0.attn.W_O", head, l, to, 1.0);
+            self.at("blocks.0.attn.W_O", head, l, to, x);
+        }
+    }
+
+    /// Neurons (gain, bias, a weight for each letter): with x the coordinate of the variable of one
+    /// dimension, each letter's coordinate of `to` gets its weight times relu(gain x + bias).
+    pub fn tells<const N: usize>(&mut self, line: &str, to: &str, each: &[(f32, f32, [f32; N])]) {
+        let row = self.dim(line);
+        for (n, &(gain, bias, writes)) in each.iter().enumerate() {
+            self.set("blocks.0.mlp.W_in", row, n, gain);
+            self.set("blocks.0.mlp.b_in", 0, n, bias);
+            for (l, write) in writes.into_iter().enumerate().take(self.letters()) {
+                let to = self.of(to, l);
+                self.set("blocks.0.mlp.W_out", n, to, write);
+            }
         }
     }
 
@@ -170,6 +204,15 @@ impl Sheet {
             variable(TOKENS, 0, self.letters.clone()),
             variable(INDICES, n, (0..LENGTH as i64).map(Value::Int).collect()),
         ];
+        if let Some((name, coordinates)) = &self.line {
+            let vectors = coordinates.iter().map(|&x| vec![x]).collect();
+            variables.push(Variable {
+                name: (*name).into(),
+                dims: vec![self.dim(name)],
+                code: Code::Table { values: self.letters.clone(), vectors },
+                domain: self.letters.clone(),
+            });
+        }
         let placed = |v: &&&str| program.variables.iter().any(|p| p.name == **v);
         for v in self.variables.iter().filter(placed) {
             variables.push(variable(v, self.of(v, 0), self.letters.clone()));

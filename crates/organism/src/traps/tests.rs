@@ -2,11 +2,12 @@
 
 use super::*;
 
-const ALL: [(&Trap, &Trap); 5] = [
+const ALL: [(&Trap, &Trap); 6] = [
     (&DECOY, &DECOY_ALIGNED),
     (&SATURATED_GATE, &SATURATED_GATE_ALIGNED),
     (&CANCELLING_PATHS, &CANCELLING_PATHS_ALIGNED),
     (&SPARE_HEADS, &SPARE_HEADS_ALIGNED),
+    (&NORM_SMUGGLING, &NORM_SMUGGLING_ALIGNED),
     (&LOOKUP_TABLE, &LOOKUP_TABLE_ALIGNED),
 ];
 
@@ -21,9 +22,11 @@ fn unarmed() -> Parameters {
 #[test]
 fn every_trap_is_its_program_in_every_gauge() {
     for (turned, aligned) in ALL {
-        // 3 + 9 + 27 + 81 sequences of three letters, 2 + 4 + 8 + 16 of two, 5 + 25 + 125 of five.
+        // 3 + 9 + 27 + 81 sequences of three letters, 2 + 4 + 8 + 16 of two, 5 + 25 + 125 of five,
+        // 4 + 16 + 64 + 256 of four.
         let inputs = match turned.name {
             "trap-spare-heads" => 30,
+            "trap-norm-smuggling" => 340,
             "trap-lookup-table" => 155,
             _ => 120,
         };
@@ -50,6 +53,7 @@ fn the_circuit_is_what_the_answer_flows_through() {
         // The decoy's head is no part of it.
         (&DECOY_ALIGNED, &[1][..], &["a0.h1->logits"][..]),
         (&SATURATED_GATE_ALIGNED, &[0], &["a0.h0->m0", "m0->logits"]),
+        (&NORM_SMUGGLING_ALIGNED, &[0], &["a0.h0->m0", "m0->logits"]),
         (&CANCELLING_PATHS_ALIGNED, &[0], &["a0.h0->m0", "a0.h0->logits", "m0->logits"]),
         (&SPARE_HEADS_ALIGNED, &[0, 1, 2], &["a0.h0->m0", "a0.h1->m0", "a0.h2->m0", "m0->logits"]),
     ] {

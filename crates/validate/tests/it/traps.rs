@@ -60,6 +60,7 @@ fn the_truth_of_every_trap_passes_the_audit() {
         "trap-saturated-gate",
         "trap-cancelling-paths",
         "trap-spare-heads",
+        "trap-norm-smuggling",
         "trap-lookup-table",
     ] {
         for form in [name.to_string(), format!("{name}@aligned")] {
@@ -158,6 +159,30 @@ fn single_ablation_is_wrong_on_the_spare_heads_and_pairs_are_right() {
                 assert!((m(&[*a, *b]) + whole).abs() < 1e-4 * whole, "{form}: {a}, {b}");
             }
         }
+    }
+}
+
+/// All units hold the letter, and no linear read-out of them tells it: the sign is read, the norm is not.
+/// The control: each letter in a direction of its own.
+#[test]
+fn what_a_norm_carries_is_read_by_no_direction_and_used() {
+    for (armed, least, most) in [(true, 0.5, 0.75), (false, 1.0, 1.0)] {
+        let (specimen, truth) = bred("trap-norm-smuggling", json!({ "armed": armed }), 6);
+        let organism = find("trap-norm-smuggling").unwrap();
+        let task = organism.task(&specimen.spec.parameters, None).unwrap();
+        let t = Trap { specimen, truth, task };
+        let d = t.specimen.network.weights()["pos_embed.W_pos"].shape()[1];
+        let identity = Tensor::from_fn(&[d, d], |i| f32::from(u8::from(i / d == i % d)));
+        let zeros = Tensor::zeros(&[d]);
+        let site = "blocks.0.hook_resid_mid";
+        let units =
+            Dictionary::new(site, identity.clone(), zeros.clone(), identity, zeros, Encode::Linear)
+                .unwrap();
+        let found = used(&t.subject(), &units, &t.truth, 1).unwrap().unwrap();
+        let first = found.variables.iter().find(|v| v.variable == "first").unwrap();
+        assert!((least..=most).contains(&first.read), "{armed}: {first:?}");
+        assert!((first.truth - 1.0).abs() < 1e-3, "{armed}: {first:?}");
+        assert!((found.used - f64::from(u8::from(!armed))).abs() < 1e-3, "{armed}: {found:?}");
     }
 }
 
