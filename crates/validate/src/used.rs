@@ -121,7 +121,7 @@ pub fn used(
     for part in parts {
         variables.extend(ground.variable(part, &wanted, dictionary, seed)?);
     }
-    let mean = |all: Vec<f64>| all.iter().sum::<f64>() / all.len().max(1) as f64;
+    let mean = |all: Vec<f64>| all.iter().fold(0.0, |sum, x| sum + x) / all.len().max(1) as f64;
     let read: Vec<&VariableUse> = variables.iter().filter(|v| v.read >= READ).collect();
     let in_use: Vec<f64> = variables.iter().map(|v| v.truth).filter(|t| *t >= USED).collect();
     if in_use.is_empty() {

@@ -1,6 +1,6 @@
 //! The board as text: three aligned tables of at most 100 columns, then the verdicts.
 
-use super::matrix::short;
+use super::matrix::{Word, short};
 use super::{Board, CrashTest, RouteRank, Row, Status, Table, Tier, number};
 
 /// The widest line.
@@ -144,8 +144,12 @@ fn crash_test(test: &CrashTest) -> String {
         };
         line("method", &|i| block[i].0.to_owned());
         line(&"─".repeat(of_methods), &|i| "─".repeat(block[i].2));
+        let none = Word::NotApplicable.name();
         for (m, method) in test.methods.iter().enumerate() {
-            line(method, &|i| block[i].1[m].clone());
+            // A block shows who has a score in it.
+            if block.iter().any(|c| c.1[m] != none) {
+                line(method, &|i| block[i].1[m].clone());
+            }
         }
         text.push('\n');
     }
