@@ -6,7 +6,8 @@ root="$(cd "$(dirname "$0")/.." && pwd)"
 flyroom() { "${FLYROOM:-$root/target/release/flyroom}" "$@"; }
 cd "$(mktemp -d)"
 
-flyroom run crash-test --out run --quiet | sed -n '/^Which methods do the traps break/,/^$/p'
+matrix() { sed -n '/^Which methods do the traps break/,/^Verdicts/{/^Verdicts/!p}'; }
+flyroom run crash-test --out run --quiet | matrix
 
 # Each entry with the share of every seed, those of the control arm, and the rows behind it.
 cat run/crash-test.csv
@@ -18,5 +19,6 @@ cat >> run/plan.toml << 'PLAN'
 step = "describe"
 name = "eap-ig"
 set = { steps = 2 }
+organisms = ["trap-saturated-gate", "trap-cancelling-paths", "trap-spare-heads"]
 PLAN
-flyroom run run/plan.toml --out run --quiet | sed -n '/^Which methods do the traps break/,/^$/p'
+flyroom run run/plan.toml --out run --quiet | matrix
