@@ -262,11 +262,11 @@ impl Step {
             Self::Constant(v) => Ok(vec![v.clone(); n]),
             Self::Map(f, x) => {
                 let x = memory.seen(*x, reader);
-                x.iter().map(|x| f.apply(x, &Value::None).map(Cow::into_owned)).collect()
+                x.iter().map(|x| elementwise(f, x, &Value::None)).collect()
             }
             Self::SequenceMap(f, x, y) => {
                 let (x, y) = (memory.seen(*x, reader), memory.seen(*y, reader));
-                x.iter().zip(y.iter()).map(|(x, y)| f.apply(x, y).map(Cow::into_owned)).collect()
+                x.iter().zip(y.iter()).map(|(x, y)| elementwise(f, x, y)).collect()
             }
             Self::Aggregate(pairs, causal, x, combine, default) => {
                 let selected = Selection::new(pairs, *causal, memory, reader, n)?;
@@ -359,6 +359,16 @@ impl Selection {
     }
 }
 
+/// A function of variables at one index. Neurons read all of them at once: where one has no value
+/// the result has none, also where the function would not look at it.
+fn elementwise(f: &Lambda, x: &Value, y: &Value) -> Result<Value, String> {
+    let without = |v: &Value| matches!(v, Value::Mixture(_) | Value::Unknown);
+    match without(x) || without(y) {
+        true => Ok(Value::Unknown),
+        false => f.apply(x, y).map(Cow::into_owned),
+    }
+}
+
 fn brought_together(values: &[&Value], combine: Combine, default: &Value) -> Result<Value, String> {
     let Some((first, rest)) = values.split_first() else {
         return Ok(default.clone());
@@ -423,6 +433,21 @@ mod tests {
             .define("again", aggregate(all, "all"));
         let t = evaluate(&p, &tokens("a a b"), &Overrides::none()).unwrap();
         assert_eq!(t.output()[2], wanted);
+    }
+
+    /// By hand: "a" at the first index decides alone, and yet what stands beside it has no value.
+    #[test]
+    fn a_function_that_looks_away_from_a_variable_without_a_value_has_none_either() {
+        let all = Select::new(TOKENS, TOKENS, Predicate::True);
+        let is_a = Lambda::X.with(Binary::Eq, Lambda::constant("a"));
+        let f = is_a.choose(Lambda::constant(1), Lambda::Y);
+        let p = Program::new(false)
+            .define("all", aggregate(all, TOKENS))
+            .define("either", Expr::SequenceMap { f, x: TOKENS.into(), y: "all".into() });
+        let t = evaluate(&p, &tokens("a b"), &Overrides::none()).unwrap();
+        assert_eq!(t.output(), &[Value::Unknown, Value::Unknown]);
+        let t = evaluate(&p, &tokens("a a"), &Overrides::none()).unwrap();
+        assert_eq!(t.output(), &[1, 1].map(Value::Int));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! [`Value::None`] stands for a zero vector and goes through every function as none. A mixture
 //! becomes [`Value::Unknown`] by any computation, and so do division by zero, overflow, and a
-//! table's missing entry: the network does something there that the program does not say.
+//! table's missing entry: the network does something there that the program does not say. A variable
+//! that is either makes the whole step unknown, also where the function does not look at it
+//! (`interpret.rs`): neurons read all their variables at once.
 //! Adding a token to a number is an error of the program instead.
 
 use super::ast::{Binary, Lambda, Predicate, Rule, Unary};

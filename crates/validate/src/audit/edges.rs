@@ -8,8 +8,10 @@
 //! default of a selection that always finds something, is silent until it is *louder* than what
 //! outvotes it, which is what the last is for. Where edges stand in for each other, none of them
 //! moves anything alone: a claimed edge that is silent is patched together with each other claimed
-//! edge, and so is then every edge that is not claimed. *Control*: a claim of as many edges drawn
-//! at random is contradicted.
+//! edge, and so is then every edge that is not claimed: both with the partner's values, both with
+//! 0, and exchanged positions where the other edge carries 0, for a value that no input holds is
+//! what some edges tell apart from nothing. *Control*: a claim of as many edges drawn at random is
+//! contradicted.
 //!
 //! | corruption | the sender's values |
 //! |---|---|
@@ -48,6 +50,13 @@ pub enum Corruption {
 
 /// Inputs on which two edges are patched together.
 const JOINT_INPUTS: usize = 64;
+
+/// What the other edge carries, and what the edge that is asked about carries.
+const TOGETHER: [(Corruption, Corruption); 3] = [
+    (Corruption::Partner, Corruption::Partner),
+    (Corruption::Zero, Corruption::Zero),
+    (Corruption::Zero, Corruption::Exchanged),
+];
 
 /// How much larger an amplified sender is at one position. A default lies half way to a match in
 /// the networks that Tracr and this project compile, so twice is not enough to outvote it.
@@ -96,7 +105,7 @@ pub struct AuditedEdge {
 pub struct Jointly {
     /// The other edge, which is claimed.
     pub with: Edge,
-    /// What both carry.
+    /// What it carries; the other carries the same, or 0 where this is exchanged.
     pub corruption: Corruption,
     /// Largest change of an output against that edge patched alone, as a share of the largest
     /// clean output.
@@ -442,11 +451,13 @@ impl Sample {
     ) -> Result<(usize, Option<Jointly>), Error> {
         let runner = Runner::new(&ground.specimen.network, &self.task.inputs, &ground.alone())?;
         let (mut runs, mut best) = (0, None::<Jointly>);
-        for corruption in [Corruption::Partner, Corruption::Zero] {
-            for &with in known.keys().filter(|&&k| k != edge) {
+        for (theirs, corruption) in TOGETHER {
+            // One sender has one reference in a run.
+            let able = |k: &&&Edge| ***k != edge && (theirs == corruption || k.from != edge.from);
+            for &with in known.keys().filter(|k| able(&k)) {
                 let (mut alone, mut both) = (vec![], vec![]);
                 for input in 0..self.task.clean {
-                    let first = self.operation(&runner, with.from, corruption, input)?;
+                    let first = self.operation(&runner, with.from, theirs, input)?;
                     let second = self.operation(&runner, edge.from, corruption, input)?;
                     let (Some(first), Some(second)) = (first, second) else { continue };
                     let first = Intervention::edges(vec![with], first);
@@ -468,7 +479,7 @@ impl Sample {
                     best = Some(Jointly { with, corruption, effect });
                 }
             }
-            // The task's own corruption first: zero is asked only where it shows nothing.
+            // The task's own corruption first: the others are asked only where it shows nothing.
             if best.is_some_and(|b| b.effect > ground.moves()) {
                 break;
             }

@@ -8,7 +8,7 @@ use flyroom_explanation::rasp::{Binary, Expr, Lambda};
 use flyroom_explanation::{Body, Value};
 use flyroom_organism::{Specimen, Standing, Subject, Truth, find};
 use flyroom_tensor::Context;
-use flyroom_validate::audit::{MOST_OPEN, Outcome};
+use flyroom_validate::audit::{Audit, Corruption, MOST_OPEN, Options, Outcome, audit};
 use flyroom_validate::exam;
 use serde_json::json;
 
@@ -34,6 +34,28 @@ same = selector_width(so_far and select(tokens, tokens, ==))
 all = selector_width(so_far)
 share = same / all
 return share
+";
+
+/// What is not asked for is passed over by `if`, and the neurons read it all the same.
+const PASSED_OVER: &str = "\
+vocabulary: a b c
+length: 4
+
+before = aggregate(causal(select(indices, indices, key == query - 1)), tokens, default = a)
+same = selector_width(causal(select(before, before, ==)))
+answer = if tokens != \"c\" then \"-\" else (if same > 1 then \"seen\" else \"new\")
+return answer
+";
+
+/// No mean is as small as 0, which is what a mean of nothing is: the class of 0 has a guard at BOS
+/// that no input shows.
+const MEAN: &str = "\
+vocabulary: 1 2 4
+length: 3
+
+so_far = mean(causal(select(tokens, tokens, true)), tokens)
+above = round(tokens - so_far)
+return above
 ";
 
 /// One thing twice.
@@ -64,6 +86,26 @@ fn a_program_with_outputs_out_of_its_domain_holds_and_one_changed_claim_fails() 
         assert!(p.open.iter().all(|v| v.decided > 0 && v.share < MOST_OPEN), "{p:#?}");
         all_mutants_fail(&specimen, &truth, &tasks, 9);
     }
+}
+
+/// Edges too are patched on every input.
+fn on_all_inputs(specimen: &Specimen, truth: &Truth, length: usize) -> Audit {
+    let options = Options { pair_runs: 1 << 9, ..Options::default() };
+    let tasks = tasks(specimen, 1..=length);
+    audit(specimen, truth, &tasks, &options, &Context::single()).unwrap()
+}
+
+#[test]
+fn neurons_that_read_what_the_program_passes_over_and_guards_that_no_input_shows_hold() {
+    let (specimen, truth) = compiled(PASSED_OVER, 0);
+    let a = on_all_inputs(&specimen, &truth, 4);
+    assert_eq!((a.outcome, a.standing), (Outcome::Holds, Standing::Exact), "{a:#?}");
+    assert!(a.program.out_of_domain > 0, "{:#?}", a.program);
+    let (specimen, truth) = compiled(MEAN, 0);
+    let a = on_all_inputs(&specimen, &truth, 3);
+    assert_eq!((a.outcome, a.standing), (Outcome::Holds, Standing::Exact), "{a:#?}");
+    let guard = a.edges.edges.iter().find(|e| e.active.is_empty()).and_then(|e| e.jointly);
+    assert_eq!(guard.map(|j| j.corruption), Some(Corruption::Exchanged), "{:#?}", a.edges);
 }
 
 /// By hand: the 30 inputs to length 4 have 2 + 8 + 24 + 64 = 98 positions; at each `all` is set to each
