@@ -500,20 +500,27 @@ impl<'s, 'a> Examiner<'s, 'a> {
     }
 
     /// Whether outputs say what is predicted: the largest of each position, or the nearest number that
-    /// the program knows. Where the prediction prefers nothing there is no decision, nor where it is
-    /// open.
+    /// the program knows. Between outputs of which the prediction prefers neither there is no decision,
+    /// nor where it is open.
     fn decided(&self, said: &Said, got: &[f32]) -> bool {
         let columns = self.subject.task.columns.max(1);
+        let equal = (self.ground.options.within * self.scale) as f32;
         let largest = |x: &[f32]| (0..x.len()).fold(0, |b, i| if x[i] > x[b] { i } else { b });
-        let nearest = |x: f32| {
-            let off = |i: &usize| (self.numbers[*i] - x).abs();
-            (0..self.numbers.len()).min_by(|i, j| off(i).total_cmp(&off(j)))
+        // As large as the largest, up to rounding: a mixture of two letters decides for neither.
+        let preferred = |s: &[f32], i: usize| s[i] >= s[largest(s)] - equal;
+        let off = |i: usize, x: f32| (self.numbers[i] - x).abs();
+        let nearest =
+            |x: f32| (0..self.numbers.len()).min_by(|&i, &j| off(i, x).total_cmp(&off(j, x)));
+        // Half way between two numbers both are nearest.
+        let near = |s: f32, y: f32| match (nearest(s), nearest(y)) {
+            (Some(own), Some(got)) => off(got, s) <= off(own, s) + equal,
+            _ => true,
         };
         said.output.chunks(columns).zip(got.chunks(columns)).enumerate().all(|(at, (s, y))| {
             said.open.get(at) == Some(&true)
                 || match columns {
-                    1 => y[0].is_finite() && nearest(s[0]) == nearest(y[0]),
-                    _ => s.iter().all(|x| *x == s[0]) || largest(s) == largest(y),
+                    1 => y[0].is_finite() && near(s[0], y[0]),
+                    _ => preferred(s, largest(y)),
                 }
         })
     }
