@@ -99,18 +99,17 @@ pub(super) fn fused(g: &Graph, outputs: &[Value]) -> (Graph, Vec<Value>) {
 /// A product that reads what is repeated to its operands.
 fn product(g: &Graph, node: &Node) -> Option<(Einsum, [Value; 2])> {
     let (einsum, x) = kernel::<Einsum>(node)?;
-    let mut einsum = einsum.clone();
     let mut x = [x[0], x[1]];
-    let mut any = false;
+    let mut joined: Option<Einsum> = None;
     for i in 0..2 {
         let v = unnamed(g, x[i]);
         let Some((_, from)) = kernel::<Expand>(&g.nodes[v.index()]) else { continue };
         let Some(axis) = axis(g.shape(v), g.shape(from[0])) else { continue };
-        if let Some(without) = einsum.without(i, axis) {
-            (einsum, x[i], any) = (without, from[0], true);
+        if let Some(without) = joined.as_ref().unwrap_or(einsum).without(i, axis) {
+            (joined, x[i]) = (Some(without), from[0]);
         }
     }
-    any.then_some((einsum, x))
+    Some((joined?, x))
 }
 
 /// A sum of a product that nobody else reads.
