@@ -114,7 +114,7 @@ fn product(g: &Graph, node: &Node) -> Option<(Einsum, [Value; 2])> {
 
 /// A sum of a product that nobody else reads.
 fn sum(g: &Graph, node: &Node, readers: &[usize]) -> Option<(Einsum, [Value; 2])> {
-    let (_, x) = kernel::<SumTo>(node)?;
+    let (sum, x) = kernel::<SumTo>(node)?;
     let mut v = x[0];
     loop {
         if readers[v.index()] != 1 {
@@ -126,8 +126,7 @@ fn sum(g: &Graph, node: &Node, readers: &[usize]) -> Option<(Einsum, [Value; 2])
         }
     }
     let (einsum, x) = kernel::<Einsum>(&g.nodes[v.index()])?;
-    let target = kernel::<SumTo>(node)?.0.target();
-    Some((einsum.summed(axis(g.shape(v), target)?)?, [x[0], x[1]]))
+    Some((einsum.summed(axis(g.shape(v), sum.target())?)?, [x[0], x[1]]))
 }
 
 /// A product of rows that a table has.

@@ -2,7 +2,7 @@
 //! divided), has equal bits with all kernels and with 1, 2, 3 and 7 threads, and is what it is in f64.
 //! That kernels have the bits of their definition is tested beside them.
 
-use flyroom_tensor::ops::Unary;
+use crate::UNARY;
 use flyroom_tensor::random::Stream;
 use flyroom_tensor::{
     Bindings, Bindings64, Context, Error, Graph, Kernels, Program, Tensor, Value, evaluate_f64,
@@ -131,20 +131,8 @@ fn arithmetic_has_equal_bits_under_every_kind_of_broadcasting() {
 
 #[test]
 fn functions_of_one_element_have_equal_bits() {
-    let all = [
-        Unary::Relu,
-        Unary::Gelu,
-        Unary::GeluErf,
-        Unary::Silu,
-        Unary::Sigmoid,
-        Unary::Square,
-        Unary::Exp,
-        Unary::Tanh,
-        Unary::Scale(-0.7),
-        Unary::Shift(0.3),
-    ];
     for shape in SHAPES {
-        for f in all {
+        for f in UNARY {
             holds(&format!("{f:?}"), &[Real(shape.to_vec())], &|g, x| g.unary(f, x[0]));
         }
     }

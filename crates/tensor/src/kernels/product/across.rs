@@ -24,28 +24,12 @@ pub(super) unsafe fn across<S: Simd>(part: &Part, buffers: &mut Buffers) {
     let mut from = part.batch.start;
     while from < part.batch.end {
         let entries = &plan.batch[from..(from + LANES).min(part.batch.end)];
-        let mut lanes = [0; LANES];
-        for (i, row) in rows.clone().enumerate() {
-            for (lane, entry) in lanes.iter_mut().zip(entries) {
-                *lane = entry[0] + plan.rows.x[row];
-            }
-            let ks = (&plan.ks.x[..], &plan.ks.x_run[..]);
-            // SAFETY: inside a by the caller's promise; the buffer holds it and sixteen more.
-            unsafe {
-                let to = a.add(i * depth * LANES);
-                pack::<S>(part.a, 0, &lanes[..entries.len()], 1, ks, to, LANES);
-            }
-        }
-        for (i, col) in cols.clone().enumerate() {
-            for (lane, entry) in lanes.iter_mut().zip(entries) {
-                *lane = entry[1] + plan.cols.x[col];
-            }
-            let ks = (&plan.ks.y[..], &plan.ks.y_run[..]);
-            // SAFETY: as above, of b.
-            unsafe {
-                let to = b.add(i * depth * LANES);
-                pack::<S>(part.b, 0, &lanes[..entries.len()], 1, ks, to, LANES);
-            }
+        let ks = &plan.ks;
+        let (k_a, k_b) = ((&ks.x[..], &ks.x_run[..]), (&ks.y[..], &ks.y_run[..]));
+        // SAFETY: inside a and b by the caller's promise; the buffers hold both and sixteen more.
+        unsafe {
+            packed::<S>(part.a, 0, entries, &plan.rows.x[rows.clone()], k_a, a);
+            packed::<S>(part.b, 1, entries, &plan.cols.x[cols.clone()], k_b, b);
         }
         for (i, row) in rows.clone().enumerate() {
             let mut first = 0;
@@ -74,5 +58,31 @@ pub(super) unsafe fn across<S: Simd>(part: &Part, buffers: &mut Buffers) {
             }
         }
         from += LANES;
+    }
+}
+
+/// Packs what `operand` has at `offsets`, an entry in each lane.
+///
+/// # Safety
+/// Every element lies inside `src`; `to` has room for all of them and for sixteen more.
+#[inline(always)]
+unsafe fn packed<S: Simd>(
+    src: &[f32],
+    operand: usize,
+    entries: &[[usize; 3]],
+    offsets: &[usize],
+    (ks, runs): (&[usize], &[usize]),
+    to: *mut f32,
+) {
+    let mut lanes = [0; LANES];
+    for (i, offset) in offsets.iter().enumerate() {
+        for (lane, entry) in lanes.iter_mut().zip(entries) {
+            *lane = entry[operand] + offset;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let to = to.add(i * ks.len() * LANES);
+            pack::<S>(src, 0, &lanes[..entries.len()], 1, (ks, runs), to, LANES);
+        }
     }
 }
