@@ -11,16 +11,13 @@
 
 use super::compile;
 use crate::labelled::Labelled;
-use crate::names::nearest;
+use crate::lesson::{Form, Schedule};
 use crate::organism::{as_parameters, typed};
 use crate::task::cross_entropy;
 use crate::train::{Batch, Nursery, Training, init};
 use crate::{Answers, Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth};
 use flyroom_explanation::rasp::Script;
-use flyroom_network::{
-    Architecture, Network, Norm, Pairs, Positions, Rotary, Runner, TransformerConfig,
-};
-use flyroom_tensor::kernels::adamw::AdamW;
+use flyroom_network::{Architecture, Network, Runner};
 use flyroom_tensor::{Context, Graph, Stream, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,86 +26,21 @@ use std::collections::BTreeMap;
 /// Its name in the registry.
 pub const NAME: &str = "rasp-trained";
 
-/// Weights of a network at most.
-const WEIGHTS: usize = 1 << 24;
-
-/// Numbers that one site of one batch holds at most.
-const ACTIVATIONS: usize = 1 << 26;
-
 /// The organism.
 #[derive(Debug)]
 pub(crate) struct Trained;
 
 /// What is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Recipe {
     /// The text of a program.
     program: String,
     /// Longest sequence, without BOS; 0 is that of the program's text.
     length: usize,
-    n_layers: usize,
-    d_model: usize,
-    n_heads: usize,
-    /// Neurons of a layer; 0 is attention alone.
-    d_mlp: usize,
-    /// `none`, `layer_norm`, `rms_norm`.
-    norm: String,
-    /// `learned`, `rotary`, `none`.
-    positions: String,
-    /// Whether a position sees only itself and those before it.
-    causal: bool,
-    steps: usize,
-    batch: usize,
-    /// Learning rate of AdamW behind the warm-up.
-    lr: f64,
-    /// Steps over which the learning rate grows from 0, linearly.
-    warmup: usize,
-    /// Steps at the end over which the learning rate falls to 0, linearly.
-    cooldown: usize,
-    /// Decoupled, on all weights.
-    weight_decay: f64,
-    beta1: f64,
-    beta2: f64,
-    /// The null: answers change places among the sequences of a length.
-    shuffle_labels: bool,
-}
-
-impl Default for Recipe {
-    fn default() -> Self {
-        Self {
-            program: String::new(),
-            length: 0,
-            n_layers: 2,
-            d_model: 32,
-            n_heads: 4,
-            d_mlp: 128,
-            norm: "none".into(),
-            positions: "learned".into(),
-            causal: false,
-            steps: 2000,
-            batch: 64,
-            lr: 3e-3,
-            warmup: 50,
-            cooldown: 500,
-            weight_decay: 0.01,
-            beta1: 0.9,
-            beta2: 0.98,
-            shuffle_labels: false,
-        }
-    }
-}
-
-/// The value of a name; else what names there are.
-fn choice<T: Copy>(key: &str, name: &str, all: &[(&str, T)]) -> Result<T, Error> {
-    all.iter().find(|(n, _)| *n == name).map(|(_, value)| *value).ok_or_else(|| {
-        let known: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
-        let hint = match nearest(name, known.iter().copied()) {
-            Some(n) => format!("did you mean '{n}'?"),
-            None => format!("there are {}", known.join(", ")),
-        };
-        bad(format!("{key} = '{name}' is not known; hint: {hint}"))
-    })
+    #[serde(flatten)]
+    form: Form,
+    #[serde(flatten)]
+    schedule: Schedule,
 }
 
 fn bad(why: String) -> Error {
@@ -129,13 +61,16 @@ impl Plan {
             let hint = "flyroom breed FILE.toml, or --set program=\"$(cat FILE.rasp)\"";
             return Err(bad(format!("no program; hint: {hint}")));
         }
-        recipe.check()?;
+        recipe.schedule.check().map_err(bad)?;
         let mut script: Script = recipe.program.parse()?;
         if recipe.length > 0 {
             script.length = recipe.length;
         }
         let labelled = compile(NAME, &script)?.labelled;
-        let architecture = recipe.architecture(&labelled)?;
+        let (vocab, pos) = (labelled.vocabulary.len(), labelled.length + 1);
+        let d_out = labelled.readout.dims();
+        let form = recipe.form.transformer(vocab, pos, d_out, recipe.schedule.batch);
+        let architecture = Architecture::Transformer(form.map_err(bad)?);
         Ok(Self { recipe, labelled, architecture })
     }
 
@@ -145,115 +80,12 @@ impl Plan {
     }
 }
 
-impl Recipe {
-    fn check(&self) -> Result<(), Error> {
-        let sizes = [
-            ("n_layers", self.n_layers, 1, 32),
-            ("d_model", self.d_model, 1, 1 << 12),
-            ("n_heads", self.n_heads, 1, 1 << 8),
-            ("d_mlp", self.d_mlp, 0, 1 << 14),
-            ("batch", self.batch, 1, 1 << 16),
-            ("steps", self.steps, 0, 100_000_000),
-        ];
-        for (key, n, least, most) in sizes {
-            if !(least..=most).contains(&n) {
-                return Err(bad(format!("{key} = {n} is no size; hint: from {least} to {most}")));
-            }
-        }
-        if !self.d_model.is_multiple_of(self.n_heads) {
-            return Err(bad(format!(
-                "n_heads = {} does not divide d_model = {}; hint: d_model = {}",
-                self.n_heads,
-                self.d_model,
-                self.d_model.next_multiple_of(self.n_heads)
-            )));
-        }
-        let rates = [("lr", self.lr, 10.0), ("weight_decay", self.weight_decay, 100.0)];
-        for (key, x, most) in rates {
-            if !(0.0..=most).contains(&x) {
-                return Err(bad(format!("{key} = {x} is no rate; hint: from 0 to {most}")));
-            }
-        }
-        for (key, x) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            if !(0.0..1.0).contains(&x) {
-                return Err(bad(format!("{key} = {x} is no share; hint: from 0 on, below 1")));
-            }
-        }
-        Ok(())
-    }
-
-    fn architecture(&self, labelled: &Labelled) -> Result<Architecture, Error> {
-        let (vocab, pos) = (labelled.vocabulary.len(), labelled.length + 1);
-        let mut c = TransformerConfig::plain(self.n_layers, self.d_model, self.n_heads, vocab, pos);
-        c.d_vocab_out = labelled.readout.dims();
-        c.d_mlp = self.d_mlp;
-        c.mlp_bias = self.d_mlp > 0;
-        c.unembed_bias = true;
-        c.causal = self.causal;
-        c.norm = choice(
-            "norm",
-            &self.norm,
-            &[("none", Norm::None), ("layer_norm", Norm::LayerNorm), ("rms_norm", Norm::RmsNorm)],
-        )?;
-        let turned = Rotary { base: 10_000.0, dim: c.d_head, pairs: Pairs::Halves };
-        c.positions = choice(
-            "positions",
-            &self.positions,
-            &[
-                ("learned", Positions::Learned),
-                ("rotary", Positions::Rotary(turned)),
-                ("none", Positions::None),
-            ],
-        )?;
-        if self.positions == "rotary" && !c.d_head.is_multiple_of(2) {
-            return Err(bad(format!(
-                "positions = 'rotary' turns pairs of coordinates, and a head has {}; hint: d_model = {}",
-                c.d_head,
-                self.d_model + self.n_heads
-            )));
-        }
-        let widest = [c.d_model, c.d_mlp, c.n_heads * pos, c.d_vocab_out];
-        let widest = widest.into_iter().max().unwrap_or(0);
-        if self.batch.saturating_mul(pos).saturating_mul(widest) > ACTIVATIONS {
-            return Err(bad(format!(
-                "batch = {} of {pos} positions of {widest} numbers is more than {ACTIVATIONS}; \
-                 hint: a smaller batch",
-                self.batch
-            )));
-        }
-        // Embedding, positions and unembedding; four matrices of attention, two of the MLP.
-        let ends = c.d_model * (vocab + pos + c.d_vocab_out);
-        let blocks = c.n_layers * c.d_model * (4 * c.d_model + 2 * c.d_mlp);
-        if ends + blocks > WEIGHTS {
-            return Err(bad(format!(
-                "{} weights are more than {WEIGHTS}; hint: a smaller d_model or fewer n_layers",
-                ends + blocks
-            )));
-        }
-        Ok(Architecture::Transformer(c))
-    }
-
-    /// Settings of the optimiser at step t, counted from 1.
-    fn adamw(&self, t: usize) -> AdamW {
-        let rise = t as f64 / self.warmup.max(1) as f64;
-        let fall = (self.steps + 1).saturating_sub(t) as f64;
-        let fall = fall / self.cooldown.saturating_add(1) as f64;
-        AdamW {
-            lr: self.lr * rise.min(fall).min(1.0),
-            weight_decay: self.weight_decay,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            ..AdamW::default()
-        }
-    }
-}
-
 /// Which input's answers each input of a task is trained on: its own, or with shuffled labels
 /// another's, the same for every seed.
 fn answered_as(recipe: &Recipe, tasks: &[Task]) -> Vec<Vec<usize>> {
     let one = |(n, task): (usize, &Task)| {
         let mut rows: Vec<usize> = (0..task.clean).collect();
-        if recipe.shuffle_labels {
+        if recipe.schedule.shuffle_labels {
             Stream::new(0, "rasp-trained/labels").block(n as u64).shuffle(&mut rows);
         }
         rows
@@ -275,7 +107,7 @@ fn batch(recipe: &Recipe, tasks: &[Task], answered: &[Vec<usize>], seed: u64, t:
     let (task, answered) = (&tasks[length], &answered[length]);
     let pos = task.pos();
     let rows: Vec<usize> =
-        (0..recipe.batch).map(|_| random.below(task.clean as u64) as usize).collect();
+        (0..recipe.schedule.batch).map(|_| random.below(task.clean as u64) as usize).collect();
     let theirs: Vec<usize> = rows.iter().map(|&i| answered[i]).collect();
     let reads: Vec<bool> =
         theirs.iter().flat_map(|&i| task.reads[i * pos..(i + 1) * pos].iter().copied()).collect();
@@ -405,13 +237,13 @@ impl Organism for Trained {
             organism: NAME,
             seed,
             architecture: &plan.architecture,
-            batch: recipe.batch,
+            batch: recipe.schedule.batch,
             pos: plan.labelled.length + 1,
-            steps: recipe.steps,
-            optimizer: &|t| recipe.adamw(t),
+            steps: recipe.schedule.steps,
+            optimizer: &|t| recipe.schedule.adamw(t),
             data: &|t| batch(recipe, &tasks, &answered, seed, t),
             loss: &|g, logits| loss(g, logits, classes),
-            probe_every: (recipe.steps / 20).max(1),
+            probe_every: (recipe.schedule.steps / 20).max(1),
             probe: &|network| {
                 let mut scores = scores(&tasks, network, cx)?;
                 scores.remove("loss");
@@ -420,8 +252,7 @@ impl Organism for Trained {
                 Ok(numbers.filter_map(|(k, v)| Some((k, v.as_f64()?))).collect())
             },
         };
-        let scale = 1.0 / (recipe.d_model as f32).sqrt();
-        let first = init(&plan.architecture, scale, seed)?;
+        let first = init(&plan.architecture, recipe.form.init_scale(), seed)?;
         let (network, curve) = training.run(first, cx, nursery)?;
         let Entry { source, standing, .. } = self.entry();
         Ok(Bred { network, curve, truth: Truth { source, standing, ..Truth::nothing() } })
