@@ -6,9 +6,13 @@
 //! write one page in `docs/methods/`.
 
 mod activation_patching;
+mod candidate;
 mod circuit;
+mod counterfactual;
+mod das;
 mod direct_logit_attribution;
 mod error;
+mod exchange;
 mod fourier;
 mod grid;
 mod hypothesis;
@@ -20,9 +24,11 @@ mod probed_program;
 mod prompts;
 mod readout;
 mod registry;
+mod subspace;
 
 pub use activation_patching::ActivationPatching;
 pub use circuit::{SATURATED, Scores};
+pub use das::{Das, PLACED};
 pub use direct_logit_attribution::{DirectLogitAttribution, TOLERANCE};
 pub use error::Error;
 pub use fourier::Fourier;

@@ -11,12 +11,12 @@
 //! Variables that always go together cannot be told apart by what is read: of these the first that has no
 //! place is taken, and where they lie on a line the first whose number lies along it.
 
-use crate::hypothesis::{Hypothesis, line};
+use crate::candidate::{Candidate, alike, candidates, is_fitted, named, positions, stream};
+use crate::hypothesis::Hypothesis;
 use crate::method::{settings, signed};
 use crate::{Describe, Description, Error};
 use flyroom_decompose::{Dictionary, MethodEntry};
-use flyroom_explanation::rasp::Trace;
-use flyroom_explanation::{Body, Code, Part, Value};
+use flyroom_explanation::{Body, Part};
 use flyroom_network::Selector;
 use flyroom_organism::{Parameters, Subject, defaults_of};
 use flyroom_tensor::linalg;
@@ -28,12 +28,8 @@ const NAME: &str = "probed-program";
 pub const READ: f64 = 0.9;
 /// Share of what a component adds that a variable's directions make up at least.
 const SHARE: f64 = 0.01;
-/// Values of a variable at most.
-const VALUES: usize = 64;
 /// Singular values below this share of the greatest count as 0.
 const RANK: f64 = 1e-3;
-/// Share of the variance of coordinates from which on they are a line.
-const LINE: f64 = 1.0 - 1e-6;
 
 /// The method.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +40,6 @@ pub struct ProbedProgram;
 struct Settings {
     /// Text of the program; without, the library's that answers as the network does.
     program: String,
-}
-
-/// A variable without a place, and which of its values each sample has.
-struct Candidate {
-    name: String,
-    values: Vec<Value>,
-    of: Vec<Option<usize>>,
 }
 
 /// What is read at one site: samples are (input, position) in order.
@@ -103,74 +92,6 @@ impl Describe for ProbedProgram {
     }
 }
 
-/// The sites of the residual stream, in order of computation.
-fn stream(subject: &Subject) -> Vec<String> {
-    let layers = subject.network().architecture().transformer().map_or(0, |c| c.n_layers);
-    let of_layer = |l: usize| ["mid", "post"].map(|at| format!("blocks.{l}.hook_resid_{at}"));
-    std::iter::once("blocks.0.hook_resid_pre".to_owned())
-        .chain((0..layers).flat_map(of_layer))
-        .filter(|site| subject.runner.site(site).is_ok())
-        .collect()
-}
-
-/// Whether directions are fitted to the `k`th input that is looked at; on the others they are tried.
-fn is_fitted(k: usize) -> bool {
-    k.is_multiple_of(2)
-}
-
-/// Positions at which a program has variables.
-fn positions(subject: &Subject, h: &Hypothesis) -> Vec<usize> {
-    (0..subject.task.pos()).filter(|&p| h.program.index(p).is_some()).collect()
-}
-
-/// Every variable that takes two values or more where directions are fitted, in order of the program; it has
-/// none of the others.
-fn candidates(subject: &Subject, h: &Hypothesis) -> Vec<Candidate> {
-    let places = positions(subject, h);
-    let Some((_, first)) = h.traces.first() else { return vec![] };
-    let names: Vec<String> = first.iter().map(|(name, _)| name.to_owned()).collect();
-    let mut out = vec![];
-    for name in names {
-        let value = |trace: &Trace, p: usize| {
-            let v = trace.get(&name)?.get(h.program.index(p)?)?.clone();
-            (!matches!(v, Value::None | Value::Unknown | Value::Mixture(_))).then_some(v)
-        };
-        let each: Vec<Option<Value>> = h
-            .traces
-            .iter()
-            .flat_map(|(_, t)| places.iter().map(move |&p| (t, p)))
-            .map(|(t, p)| value(t, p))
-            .collect();
-        let fitted = each.iter().enumerate().filter(|(s, _)| is_fitted(s / places.len().max(1)));
-        let mut values: Vec<Value> = fitted.filter_map(|(_, v)| v.clone()).collect();
-        values.sort();
-        values.dedup_by(|a, b| a.same(b));
-        let place = |v: &Value| values.iter().position(|x| x.same(v));
-        let of = each.iter().map(|v| v.as_ref().and_then(place)).collect();
-        if (2..=VALUES).contains(&values.len()) {
-            out.push(Candidate { name, values, of });
-        }
-    }
-    out
-}
-
-impl Candidate {
-    /// The values by number of first appearance: equal for variables that always go together.
-    fn partition(&self) -> Vec<Option<usize>> {
-        let mut order: Vec<usize> = vec![];
-        self.of
-            .iter()
-            .map(|v| {
-                let v = (*v)?;
-                Some(order.iter().position(|x| *x == v).unwrap_or_else(|| {
-                    order.push(v);
-                    order.len() - 1
-                }))
-            })
-            .collect()
-    }
-}
-
 impl Stage {
     fn new(
         subject: &Subject,
@@ -203,17 +124,10 @@ impl Stage {
 
     /// The variables that are read here, each with its place.
     fn places(&self, left: &[Candidate]) -> Result<Vec<Part>, Error> {
-        let mut groups: Vec<(Vec<Option<usize>>, Vec<&Candidate>)> = vec![];
-        for c in left {
-            let partition = c.partition();
-            match groups.iter_mut().find(|g| g.0 == partition) {
-                Some(group) => group.1.push(c),
-                None => groups.push((partition, vec![c])),
-            }
-        }
-        let directions = self.directions(&groups.iter().map(|g| g.1[0]).collect::<Vec<_>>())?;
+        let groups = alike(left);
+        let directions = self.directions(&groups.iter().map(|g| g[0]).collect::<Vec<_>>())?;
         let mut out = vec![];
-        for (directions, (_, alike)) in directions.iter().zip(&groups) {
+        for (directions, alike) in directions.iter().zip(&groups) {
             out.extend(self.place(directions, alike)?);
         }
         Ok(out)
@@ -315,31 +229,6 @@ impl Stage {
         part.about = format!("read with a balanced accuracy of {accuracy:.3}");
         Ok(Some(part))
     }
-}
-
-/// Which of the variables that go together has these class means for its code.
-fn named<'a>(alike: &[&'a Candidate], means: &[Vec<f64>]) -> (&'a Candidate, Code) {
-    let first = alike[0];
-    // Value number v of the first is value number `of[v]` of another.
-    let numbers = |c: &Candidate| -> Option<Vec<(f64, f64)>> {
-        (0..first.values.len())
-            .map(|v| {
-                let sample = first.of.iter().position(|x| *x == Some(v))?;
-                Some((c.values[c.of[sample]?].number()?, *means[v].first()?))
-            })
-            .collect()
-    };
-    if means.first().is_some_and(|m| m.len() == 1) && first.values.len() > 2 {
-        for c in alike {
-            if let Some((scale, offset, explained)) = numbers(c).and_then(|pairs| line(&pairs))
-                && explained >= LINE
-            {
-                return (c, Code::Scalar { scale: scale as f32, offset: offset as f32 });
-            }
-        }
-    }
-    let vectors = means.iter().map(|m| m.iter().map(|&x| x as f32).collect()).collect();
-    (first, Code::Table { values: first.values.clone(), vectors })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! All describe methods, one line each.
 
 use crate::{
-    ActivationPatching, Describe, DirectLogitAttribution, Error, Fourier, LogitLens, ProbedProgram,
-    Scores,
+    ActivationPatching, Das, Describe, DirectLogitAttribution, Error, Fourier, LogitLens,
+    ProbedProgram, Scores,
 };
 use flyroom_organism::named;
 
@@ -18,6 +18,7 @@ pub fn registry() -> &'static [&'static dyn Describe] {
         &DirectLogitAttribution,
         &ActivationPatching,
         &ProbedProgram,
+        &Das,
     ]
 }
 

@@ -45,6 +45,7 @@ pub mod twins;
 pub use error::Error;
 pub use gauge::Gauge;
 pub use names::{named, nearest, overlaid};
+pub use nulls::norm_matched;
 pub use organism::{
     Entry, Organism, Parameters, Route, Source, Standing, defaults_of, typed, with_defaults,
 };

@@ -64,14 +64,7 @@ pub const NORM_MATCHED: Null = Null {
     name: "norm-matched",
     summary: "another organism's network with random weights of the same norms",
     cost: "that of the other organism",
-    how: How::Replaced(|t, random| {
-        let norm = |x: &[f32]| x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
-        let mut drawn = Tensor::zeros(t.shape());
-        random.fill_normal(drawn.data_mut(), 1.0);
-        let scale = norm(t.data()) / norm(drawn.data()).max(f64::MIN_POSITIVE);
-        drawn.data_mut().iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
-        drawn
-    }),
+    how: How::Replaced(same_norm),
 };
 
 /// The same answer to every input: all matrices are zero, biases stay.
@@ -92,6 +85,34 @@ pub const MEMORISER: Null = Null {
     cost: "0 s",
     how: How::Table,
 };
+
+fn same_norm(t: &Tensor, random: &mut Generator) -> Tensor {
+    let norm = |x: &[f32]| x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+    let mut drawn = Tensor::zeros(t.shape());
+    random.fill_normal(drawn.data_mut(), 1.0);
+    let scale = norm(t.data()) / norm(drawn.data()).max(f64::MIN_POSITIVE);
+    drawn.data_mut().iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
+    drawn
+}
+
+fn replaced(
+    network: &Network,
+    stream: &Stream,
+    anew: fn(&Tensor, &mut Generator) -> Tensor,
+) -> Result<Network, Error> {
+    let weights = network
+        .weights()
+        .iter()
+        .enumerate()
+        .map(|(i, (name, t))| (name.clone(), anew(t, &mut stream.block(i as u64))));
+    Ok(Network::new(network.architecture().clone(), weights.collect())?)
+}
+
+/// A network with weights drawn anew, each tensor with the norm that it had: what [`NORM_MATCHED`] makes
+/// of an organism, for methods that draw their null from it.
+pub fn norm_matched(network: &Network, stream: &Stream) -> Result<Network, Error> {
+    replaced(network, stream, same_norm)
+}
 
 /// Parameters of a null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -192,18 +213,10 @@ impl Organism for Null {
             return Ok(Bred { network, curve: vec![], truth: Truth::nothing() });
         }
         let bred = other.breed(&theirs, seed, cx, nursery)?;
-        let network =
-            match self.how {
-                How::Fixed(..) | How::Table => bred.network,
-                How::Replaced(anew) => {
-                    let stream = Stream::new(seed, self.name);
-                    let weights =
-                        bred.network.weights().iter().enumerate().map(|(i, (name, t))| {
-                            (name.clone(), anew(t, &mut stream.block(i as u64)))
-                        });
-                    Network::new(bred.network.architecture().clone(), weights.collect())?
-                }
-            };
+        let network = match self.how {
+            How::Fixed(..) | How::Table => bred.network,
+            How::Replaced(anew) => replaced(&bred.network, &Stream::new(seed, self.name), anew)?,
+        };
         Ok(Bred { network, truth: Truth::nothing(), ..bred })
     }
 
