@@ -11,10 +11,12 @@
 //! |---|---|
 //! | this one | the task, [`Recipe`], [`ModularAddition`] |
 //! | `modular_addition/located.rs` | which circles a specimen uses: the truth, and progress measures |
+//! | `modular_addition/symmetry.rs` | clock or pizza: gradient symmetricity and distance irrelevance |
 //! | `modular_addition/public.rs` | networks of others, read from files |
 
 mod located;
 mod public;
+mod symmetry;
 
 pub(crate) use public::{CLOCK_PIZZA59, MODADD113, Settings};
 
@@ -41,14 +43,18 @@ pub(crate) fn all_pairs(
     equals: bool,
     length: Option<usize>,
 ) -> Result<Task, Error> {
-    let bad = |why: String| Err(Error::Parameters { organism: organism.into(), why });
+    task_of_pairs(p, equals, length)
+        .map_err(|why| Error::Parameters { organism: organism.into(), why })
+}
+
+fn task_of_pairs(p: usize, equals: bool, length: Option<usize>) -> Result<Task, String> {
     let pos = 2 + usize::from(equals);
     if let Some(n) = length.filter(|&n| n != pos) {
         let what = if equals { "a, b and =" } else { "a and b" };
-        return bad(format!("inputs are {what}, so they have {pos} tokens, not {n}"));
+        return Err(format!("inputs are {what}, so they have {pos} tokens, not {n}"));
     }
     if !(2..=1024).contains(&p) {
-        return bad(format!("modulus {p} is not in 2..=1024"));
+        return Err(format!("modulus {p} is not in 2..=1024"));
     }
     let mut rows = Vec::with_capacity(p * p);
     for (a, b) in pairs(p) {
@@ -69,7 +75,7 @@ pub(crate) fn all_pairs(
         answers: Answers::Classes(
             (0..rows.len() * pos).map(|i| if last(i) { sums[i / pos] } else { 0 }).collect(),
         ),
-        inputs: Inputs::tokens(&rows)?,
+        inputs: Inputs::tokens(&rows).map_err(|e| e.to_string())?,
         d_out: vocabulary.len(),
         columns: p,
         distance: Distance::CentredLogits,
@@ -192,17 +198,12 @@ impl Recipe {
 
     /// Whether each pair is trained on.
     fn trained(&self) -> Vec<bool> {
-        let n = self.modulus * self.modulus;
-        let mut trained = vec![false; n];
-        let order = Stream::new(self.split, "modular addition/split").block(0).permutation(n);
-        order.iter().take(self.training_pairs()).for_each(|&i| trained[i] = true);
-        trained
+        split(self.modulus, self.training_pairs(), self.split)
     }
 
     /// What each pair is answered with while training: its sum, or another pair's.
     fn labels(&self) -> Vec<u32> {
-        let mut labels: Vec<u32> =
-            pairs(self.modulus).map(|(a, b)| ((a + b) % self.modulus) as u32).collect();
+        let mut labels = sums(self.modulus);
         if self.shuffle_labels {
             Stream::new(self.split, "modular addition/labels").block(0).shuffle(&mut labels);
         }
@@ -221,6 +222,19 @@ impl Recipe {
             ..AdamW::default()
         }
     }
+}
+
+/// Whether each of the pairs modulo `p` is trained on, where `count` are; `number` says which.
+fn split(p: usize, count: usize, number: u64) -> Vec<bool> {
+    let mut trained = vec![false; p * p];
+    let order = Stream::new(number, "modular addition/split").block(0).permutation(p * p);
+    order.iter().take(count).for_each(|&i| trained[i] = true);
+    trained
+}
+
+/// The sum of each pair.
+fn sums(p: usize) -> Vec<u32> {
+    pairs(p).map(|(a, b)| ((a + b) % p) as u32).collect()
 }
 
 /// Logits of all pairs, `[a * p + b][c]`.
@@ -253,11 +267,10 @@ fn scores(
 }
 
 /// Accuracy and loss of trained and of held-out pairs.
-fn progress(recipe: &Recipe, logits: &[Vec<f64>]) -> BTreeMap<String, f64> {
-    let (trained, labels) = (recipe.trained(), recipe.labels());
+fn progress(trained: &[bool], labels: &[u32], logits: &[Vec<f64>]) -> BTreeMap<String, f64> {
     let mut out = BTreeMap::new();
     for (name, wanted) in [("train", true), ("test", false)] {
-        if let Some((accuracy, loss)) = scores(logits, &labels, |i| trained[i] == wanted) {
+        if let Some((accuracy, loss)) = scores(logits, labels, |i| trained[i] == wanted) {
             out.insert(format!("{name}_accuracy"), accuracy);
             out.insert(format!("{name}_loss"), loss);
         }
@@ -375,7 +388,7 @@ impl Organism for ModularAddition {
                 g.mean(losses)
             },
             probe_every: (recipe.steps / 60).max(1),
-            probe: &|network| Ok(progress(&recipe, &answers(&task, network, cx)?)),
+            probe: &|network| Ok(progress(&trained, &labels, &answers(&task, network, cx)?)),
         };
         let scale = recipe.init / (recipe.d_model as f32).sqrt();
         let (network, curve) =
@@ -394,7 +407,8 @@ impl Organism for ModularAddition {
     }
 
     /// `accuracy` and `loss` over all pairs; `train_`, `test_` the same over the pairs trained on and
-    /// held out, against the labels of the training; what [`Spectrum::measures`] adds.
+    /// held out, against the labels of the training; what [`Spectrum::measures`] and
+    /// [`symmetry::measures`] add.
     fn measure(
         &self,
         parameters: &Parameters,
@@ -404,15 +418,16 @@ impl Organism for ModularAddition {
         let recipe = self.recipe(parameters)?;
         let task = self.task(parameters, None)?;
         let logits = answers(&task, network, cx)?;
-        let sums = Recipe { shuffle_labels: false, ..recipe.clone() }.labels();
+        let (trained, labels) = (recipe.trained(), recipe.labels());
         let mut out = Parameters::new();
-        if let Some((accuracy, loss)) = scores(&logits, &sums, |_| true) {
+        if let Some((accuracy, loss)) = scores(&logits, &sums(recipe.modulus), |_| true) {
             out.insert("accuracy".into(), json!(accuracy));
             out.insert("loss".into(), json!(loss));
         }
-        out.extend(progress(&recipe, &logits).into_iter().map(|(n, x)| (n, json!(x))));
+        out.extend(progress(&trained, &labels, &logits).into_iter().map(|(n, x)| (n, json!(x))));
         let spectrum = Spectrum::of(recipe.modulus, &logits, network.weight("embed.W_E")?);
-        out.extend(spectrum.measures(&recipe.labels(), &recipe.trained()));
+        out.extend(spectrum.measures(&labels, &trained));
+        out.extend(symmetry::measures(&task, network, &logits, cx)?);
         Ok(out)
     }
 }

@@ -117,6 +117,20 @@ fn clock_and_pizza_add_on_all_pairs() {
     }
 }
 
+// The authors' notebook, run on 100 triples of each network: .343 / .855 and .994 / .173.
+#[test]
+fn the_public_clock_and_the_public_pizza_differ_in_symmetricity_and_irrelevance() {
+    let Some(dir) = fixture("clock-pizza59") else { return };
+    for (id, symmetricity, irrelevance) in
+        [("l8k1hzciux", 0.343, 0.855), ("p99zdpze5l", 0.994, 0.173)]
+    {
+        let m = measured("clock-pizza", &dir.join(format!("model_{id}.safetensors")));
+        println!("{id} {} {}", m["gradient_symmetricity"], m["distance_irrelevance"]);
+        assert!((number(&m, "gradient_symmetricity") - symmetricity).abs() < 0.01, "{m:?}");
+        assert!((number(&m, "distance_irrelevance") - irrelevance).abs() < 0.01, "{m:?}");
+    }
+}
+
 #[test]
 fn clock_without_its_share_of_uniform_attention_fails() {
     let Some(dir) = fixture("clock-pizza59") else { return };

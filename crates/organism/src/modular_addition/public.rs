@@ -3,7 +3,7 @@
 //! Which circles such a network uses is a claim on trial, so the truth of an imported one is empty
 //! and contested.
 
-use super::all_pairs;
+use super::{all_pairs, answers, symmetry};
 use crate::import::not_bred;
 use crate::task::accuracy_and_loss;
 use crate::train::Nursery;
@@ -93,6 +93,9 @@ impl Organism for Public {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error> {
-        accuracy_and_loss(&self.task(parameters, None)?, network, cx)
+        let task = self.task(parameters, None)?;
+        let mut out = accuracy_and_loss(&task, network, cx)?;
+        out.extend(symmetry::measures(&task, network, &answers(&task, network, cx)?, cx)?);
+        Ok(out)
     }
 }
