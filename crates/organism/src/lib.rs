@@ -6,6 +6,7 @@
 //! | [`Task`]: inputs, partners, what counts | `task.rs` |
 //! | [`Truth`]: features, circuit, program | `truth.rs` |
 //! | [`Specimen`] on disk | `specimen.rs` |
+//! | [`Process`]: data with a known optimal predictor | `process.rs` |
 //! | training with checkpoints | `train.rs` |
 //! | compiled networks: truth from labels and weights | `labelled.rs` |
 //! | who computes the same, and who computes it alike | `twins.rs` |
@@ -30,6 +31,7 @@ mod names;
 mod nulls;
 mod organism;
 mod places;
+mod process;
 pub mod rasp;
 mod registry;
 mod specimen;
@@ -50,6 +52,7 @@ pub use organism::{
     Entry, Organism, Parameters, Route, Source, Standing, defaults_of, typed, with_defaults,
 };
 pub use places::Places;
+pub use process::Process;
 pub use registry::{find, registry};
 pub use specimen::{BITS_EPOCH, Bred, Spec, Specimen};
 pub use subject::Subject;
