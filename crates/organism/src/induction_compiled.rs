@@ -322,6 +322,7 @@ fn truth(p: &Parameters) -> Result<Truth, Error> {
             variable(PREV, "blocks.0.hook_resid_post", &at.prev),
             variable(OUT, "blocks.1.hook_resid_post", &at.out),
         ],
+        process: None,
     })
 }
 

@@ -12,6 +12,7 @@
 //! | who computes the same, and who computes it alike | `twins.rs` |
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
+mod belief_state;
 pub mod composition;
 mod cosines;
 mod error;
@@ -44,6 +45,7 @@ mod traps;
 mod truth;
 pub mod twins;
 
+pub use belief_state::divergence;
 pub use error::Error;
 pub use gauge::Gauge;
 pub use names::{named, nearest, overlaid};

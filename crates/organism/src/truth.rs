@@ -3,6 +3,7 @@
 //! Truth lies apart from the specimen, under `truth/<id>/truth.json`, and only `audit` and
 //! `validate` open it: no method sees it.
 
+use crate::Process;
 use crate::organism::{Source, Standing};
 use flyroom_explanation::Explanation;
 use flyroom_network::{Edge, Selector};
@@ -46,6 +47,9 @@ pub struct Truth {
     pub explanation: Option<Explanation>,
     /// Subspaces and positions that the exam may set and interchange, in-domain.
     pub variables: Vec<ExamVariable>,
+    /// The process that generates the data, whose beliefs a network that predicts well must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
 }
 
 /// A variable of the exam: where it lies and which coordinates its values have.
@@ -107,6 +111,7 @@ impl Truth {
             circuit: None,
             explanation: None,
             variables: vec![],
+            process: None,
         }
     }
 }

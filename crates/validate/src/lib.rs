@@ -14,8 +14,10 @@
 //! | what does each part of an explanation do? | `part_effects.rs` |
 //! | do two explanations say the same? | `distance.rs` |
 //! | are different algorithms told apart? | `twins.rs` |
+//! | does it hold the beliefs that it needs? | `beliefs.rs` |
 
 pub mod audit;
+pub mod beliefs;
 pub mod distance;
 mod effect;
 mod error;

@@ -7,6 +7,7 @@ use flyroom_bench::clock::Stopwatch;
 use flyroom_explanation::Body;
 use flyroom_organism::{Organism, Parameters, Specimen, Standing, Task, Truth};
 use flyroom_validate::audit::{AUDIT_FILE, Audit, AuditedEdge, MOST_OPEN, Options, Outcome, audit};
+use flyroom_validate::beliefs::BeliefScore;
 use std::path::{Path, PathBuf};
 
 pub fn run(
@@ -232,6 +233,10 @@ pub fn text(a: &Audit) -> String {
             ));
         }
     }
+    if let Some(b) = &a.beliefs {
+        out.push('\n');
+        out.push_str(&beliefs(&b.measured));
+    }
     for (_, check) in a.checks() {
         for c in &check.counterexamples {
             let input = if c.input.is_empty() {
@@ -246,6 +251,37 @@ pub fn text(a: &Audit) -> String {
         }
     }
     out.push_str(&format!("\n{}\n", verdict(a)));
+    out
+}
+
+/// Tables of beliefs.
+fn beliefs(b: &BeliefScore) -> String {
+    let number = output::number;
+    let read = |name: &str, error: f64| vec![name.to_owned(), number(error)];
+    let mut errors = vec![read("their variance", b.variance), read("one-hot history", b.history)];
+    for (name, held) in [("untrained", &b.untrained), ("trained", &b.trained)] {
+        errors.push(read(&format!("{name}, last layer"), held.last));
+        errors.push(read(&format!("{name}, layers joined"), held.joined));
+    }
+    let mut out = output::table(&["beliefs read from", "mean squared error"], &errors);
+    out.push_str(&format!(
+        "score {} decades over the history, {} over the untrained network\n\n",
+        number(b.score),
+        number(b.over_untrained)
+    ));
+    let rows: Vec<Vec<String>> = b
+        .exchanged
+        .iter()
+        .map(|e| {
+            let mut row = vec![e.site.clone(), e.dims.to_string()];
+            row.extend([e.moved, e.by_weights, e.random, e.whole].map(number));
+            row
+        })
+        .collect();
+    out.push_str(&output::table(
+        &["exchanged at", "dims", "plane of beliefs", "read-out weights", "random", "whole site"],
+        &rows,
+    ));
     out
 }
 

@@ -30,6 +30,7 @@ impl Labelled {
             circuit: Some(circuit.collect()),
             explanation: Some(frame.explanation()?),
             variables: frame.exam()?,
+            process: None,
         })
     }
 

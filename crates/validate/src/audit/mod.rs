@@ -10,6 +10,7 @@
 //! | features | a direction holds what its name says | `features.rs` |
 //! | edges | an edge moves an output under some corruption if and only if the truth has it | `edges.rs` |
 //! | program | setting and exchanging variables does to the outputs what the program says | `program.rs` |
+//! | beliefs | the beliefs of the process that makes the data lie in the residual stream, and are used | `beliefs.rs` |
 //!
 //! Each check counts what it compared, names the first counterexamples and brings a control that
 //! must fail. A check for which a truth makes no claim is `not-applicable` and says why. What the
@@ -23,6 +24,7 @@
 //! superposition, so every reading carries interference, also before a variable is written, and a
 //! variable is set by exchanging the code of its own value for another's and leaving the rest.
 
+mod beliefs;
 mod check;
 mod edges;
 mod features;
@@ -30,6 +32,7 @@ mod program;
 mod sites;
 pub(crate) mod wanted;
 
+pub use beliefs::{BeliefsAudit, MOVED, UNMOVED};
 pub use check::{Check, Control, Counterexample, Outcome};
 pub(crate) use edges::own as written_by;
 pub use edges::{AMPLIFIED, AuditedEdge, Corruption, EdgesAudit};
@@ -112,6 +115,9 @@ pub struct Audit {
     pub edges: EdgesAudit,
     /// What the program predicts.
     pub program: ProgramAudit,
+    /// Whether beliefs are held, where the data come from a process that has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beliefs: Option<BeliefsAudit>,
     /// Whether all that can be checked holds.
     pub outcome: Outcome,
     /// What the truth says of itself.
@@ -128,13 +134,15 @@ pub const AUDIT_SCHEMA: u32 = 1;
 
 impl Audit {
     /// The checks in order.
-    pub fn checks(&self) -> [(&'static str, &Check); 4] {
-        [
+    pub fn checks(&self) -> Vec<(&'static str, &Check)> {
+        let mut all = vec![
             ("sites", &self.sites.check),
             ("features", &self.features.check),
             ("edges", &self.edges.check),
             ("program", &self.program.check),
-        ]
+        ];
+        all.extend(self.beliefs.iter().map(|b| ("beliefs", &b.check)));
+        all
     }
 
     /// Runs of the network with interventions.
@@ -162,7 +170,10 @@ pub fn audit(
     let features = features::check(&ground)?;
     let edges = edges::check(&ground)?;
     let program = program::check(&ground)?;
-    let outcomes = [&sites.check, &features.check, &edges.check, &program.check].map(|c| c.outcome);
+    let beliefs = beliefs::check(&ground)?;
+    let mut outcomes =
+        [&sites.check, &features.check, &edges.check, &program.check].map(|c| c.outcome).to_vec();
+    outcomes.extend(beliefs.iter().map(|b| b.check.outcome));
     let outcome = if outcomes.contains(&Outcome::Fails) {
         Outcome::Fails
     } else if outcomes.contains(&Outcome::Holds) {
@@ -191,6 +202,7 @@ pub fn audit(
         features,
         edges,
         program,
+        beliefs,
         outcome,
         claimed: truth.standing,
         standing,

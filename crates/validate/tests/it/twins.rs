@@ -29,7 +29,8 @@ fn holds(specimen: &Specimen, truth: &Truth) {
     };
     let cx = Context::new(Kernels::detect(), 2);
     let a = audit(specimen, truth, &tasks(specimen, 2..=3), &options, &cx).unwrap();
-    let checks = a.checks().map(|(name, c)| (name, c.outcome, c.counterexamples.first()));
+    let checks: Vec<_> =
+        a.checks().into_iter().map(|(n, c)| (n, c.outcome, c.counterexamples.first())).collect();
     assert_eq!(a.outcome, Outcome::Holds, "{}: {checks:#?}", specimen.label());
     // Each check brings a control that fails.
     let controls: Vec<_> = a.checks().into_iter().filter_map(|(_, c)| c.control.clone()).collect();
