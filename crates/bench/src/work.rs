@@ -29,7 +29,8 @@ use flyroom_organism::train::Nursery;
 use flyroom_organism::{self as organism, Organism, Parameters, Specimen, Subject, Truth};
 use flyroom_tensor::{Context, Stream};
 use flyroom_validate::{
-    Card, Observed, Trial, exam, misdescribed, padded, parts, reassigned_parts, used, wiring,
+    Card, Observed, Trial, beliefs, exam, misdescribed, padded, parts, reassigned_parts, used,
+    wiring,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -191,6 +192,16 @@ impl Bench {
     ) -> Result<Vec<CellResult>, Fault> {
         let absent = |why: &str| vec![base("mcc", 0.0).absent(Absent::NotApplicable, why)];
         let dictionary = Dictionary::load(&decomposition.path(""))?;
+        if let Some(process) = &truth.process {
+            return Ok(match beliefs::latents(s, process, &dictionary, &self.context)? {
+                Err(why) => vec![base("belief", 0.0).absent(Absent::NotApplicable, why)],
+                Ok(b) => {
+                    vec![
+                        base("belief", b.score).null(b.null).oracle(b.oracle, OracleKind::Identity),
+                    ]
+                }
+            });
+        }
         let features = truth.features_at(&dictionary.site);
         if features.is_empty() {
             let why = format!("no feature is known at {}", dictionary.site);

@@ -23,14 +23,15 @@
 //! replaced by that of another history, whose belief is b'. With p' = P(next | b'), q the prediction before and q'
 //! behind it, `moved` = 1 - sum KL(p' || q') / sum KL(p' || q). *Null*: random subspaces of the same
 //! dimension. *Oracle*: the whole site. The columns of W span another plane, `by_weights`: regression weighs directions by
-//! how little else varies along them, so that W points where nothing is read (Haufe et al. 2014, "On
+//! how little else varies along them, so that W points where little is read (Haufe et al. 2014, "On
 //! the interpretation of weight vectors of linear models").
 
 use crate::Error;
+use flyroom_decompose::Dictionary;
 use flyroom_network::{Inputs, Intervention, Network, Operation, Row, Runner, Selector};
 use flyroom_organism::train::Nursery;
 use flyroom_organism::{Process, Specimen, divergence, find};
-use flyroom_tensor::{Context, Stream, linalg, math};
+use flyroom_tensor::{Context, Stream, Tensor, linalg, math};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -39,6 +40,9 @@ const FITTED: usize = 1024;
 
 /// Histories on which they are judged, and between which is exchanged.
 const TESTED: usize = 256;
+
+/// Latents of a dictionary that a read-out takes, at most.
+const LATENTS: usize = 1024;
 
 /// Random subspaces behind the null of an interchange.
 const DRAWS: u64 = 2;
@@ -121,6 +125,55 @@ pub fn beliefs(specimen: &Specimen, process: &Process, cx: &Context) -> Result<B
         trained,
         untrained,
     })
+}
+
+/// How well the latents of a dictionary give the beliefs, in decades below the error of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LatentBeliefs {
+    /// The latents.
+    pub score: f64,
+    /// The untrained network's activations at the site.
+    pub null: f64,
+    /// The activations themselves.
+    pub oracle: f64,
+}
+
+/// Scores a dictionary of a specimen that was trained to predict `process`; the error says why it cannot be
+/// asked.
+pub fn latents(
+    specimen: &Specimen,
+    process: &Process,
+    dictionary: &Dictionary,
+    cx: &Context,
+) -> Result<Result<LatentBeliefs, &'static str>, Error> {
+    let Some(config) = specimen.network.architecture().transformer() else {
+        return Ok(Err("only a transformer reads histories"));
+    };
+    let (d, latents) = (dictionary.d_in(), dictionary.n_latents());
+    if latents > LATENTS {
+        return Ok(Err("it has more than 1,024 latents"));
+    }
+    let ground = Ground::new(process, config.n_ctx)?;
+    let site = &dictionary.site;
+    let runner = Runner::new(&specimen.network, &ground.inputs, cx)?;
+    let x = runner.clean(site)?;
+    if x.shape() != [ground.inputs.len(), ground.pos, d] {
+        return Ok(Err("its latents are not those of one vector at each position"));
+    }
+    let flat = Tensor::new(&[ground.inputs.len() * ground.pos, d], x.data().to_vec())?;
+    let z = samples(&dictionary.encode(&flat, cx)?);
+    let before = untrained(specimen, cx)?;
+    let before = samples(Runner::new(&before, &ground.inputs, cx)?.clean(site)?.as_ref());
+    let history = ground.regression(&ground.history())?.error;
+    let score = |x: &Samples| Ok::<_, Error>(log10(history / ground.regression(x)?.error));
+    let (score, null, oracle) = (score(&z)?, score(&before)?, score(&samples(&x))?);
+    Ok(Ok(LatentBeliefs { score, null, oracle }))
+}
+
+/// Activations `[.., width]`.
+fn samples(x: &Tensor) -> Samples {
+    let width = x.shape().last().copied().unwrap_or(1);
+    Samples { width, values: x.data().iter().map(|&v| f64::from(v)).collect() }
 }
 
 fn log10(x: f64) -> f64 {
@@ -249,9 +302,7 @@ impl<'a> Ground<'a> {
         let runner = Runner::new(network, &self.inputs, cx)?;
         let mut all = vec![];
         for site in sites {
-            let x = runner.clean(site)?; // [history, pos, d_model]
-            let width = x.shape().last().copied().unwrap_or(1);
-            all.push(Samples { width, values: x.data().iter().map(|&v| f64::from(v)).collect() });
+            all.push(samples(runner.clean(site)?.as_ref())); // [history, pos, d_model]
         }
         let count = self.inputs.len() * self.pos;
         let mut joined = Samples { width: all.iter().map(|s| s.width).sum(), values: vec![] };
@@ -331,4 +382,42 @@ impl<'a> Ground<'a> {
 /// Rows of a matrix `[n, width]` for a selector.
 fn rows(values: &[f64], width: usize) -> Vec<Vec<f32>> {
     values.chunks_exact(width).map(|r| r.iter().map(|&x| x as f32).collect()).collect()
+}
+
+/// The page is a test: every example in it is compiled and run.
+#[cfg(doctest)]
+mod page {
+    #[doc = include_str!("../../../docs/metrics/belief.md")]
+    struct Belief;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_alone_tells_nearly_all_of_mess3() {
+        let process = Process::mess3(0.05, 0.85).unwrap();
+        let ground = Ground::new(&process, 10).unwrap();
+        // An independent computation in Python gave a variance of .161 and errors of .0056 to .0063.
+        assert!((ground.variance() - 0.161).abs() < 0.002, "{}", ground.variance());
+        let history = ground.regression(&ground.history()).unwrap();
+        assert!((0.0054..0.0065).contains(&history.error), "{}", history.error);
+    }
+
+    #[test]
+    fn a_read_out_of_the_beliefs_themselves_is_exact_and_their_plane_has_one_dimension_less() {
+        for process in [Process::mess3(0.05, 0.85).unwrap(), Process::rrxor().unwrap()] {
+            let ground = Ground::new(&process, 6).unwrap();
+            // Twice each, and a coordinate that says nothing.
+            let (k, mut values) = (process.states(), vec![]);
+            for b in ground.beliefs.values.chunks_exact(k) {
+                values.extend(b.iter().chain(b).copied().chain([1.0]));
+            }
+            let read = ground.regression(&Samples { width: 2 * k + 1, values }).unwrap();
+            // The ridge penalty is what is left.
+            assert!(read.error < 1e-9, "{}", read.error);
+            assert_eq!(read.plane.len() / (2 * k + 1), k - 1);
+        }
+    }
 }

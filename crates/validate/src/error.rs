@@ -6,6 +6,9 @@ pub enum Error {
     /// The network refused.
     #[error(transparent)]
     Network(#[from] flyroom_network::Error),
+    /// The engine refused.
+    #[error(transparent)]
+    Tensor(#[from] flyroom_tensor::Error),
     /// The organism refused.
     #[error(transparent)]
     Organism(#[from] flyroom_organism::Error),

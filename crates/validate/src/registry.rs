@@ -48,6 +48,13 @@ pub const METRICS: &[MetricEntry] = &[
         oracle: "the true directions of the variables that are used",
     },
     MetricEntry {
+        name: "belief",
+        table: "parts",
+        summary: "decades by which a linear read-out of the latents gives Bayes beliefs better than the history does",
+        null: "the untrained network's activations at the same site",
+        oracle: "the activations themselves",
+    },
+    MetricEntry {
         name: "edge-auroc",
         table: "wiring",
         summary: "area under the ROC of edge scores against the true edges, ties averaged",

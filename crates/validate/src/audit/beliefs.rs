@@ -34,8 +34,7 @@ pub(super) fn check(ground: &Ground) -> Result<Option<BeliefsAudit>, Error> {
     let mut claim = |what: &str, got: f64, least: f64| {
         check.claims += 1;
         check.comparisons += 1;
-        // Also what is no number.
-        if !(got >= least) {
+        if got.is_nan() || got < least {
             check.fail(|| Counterexample {
                 claim: what.into(),
                 input: vec![],
