@@ -334,7 +334,7 @@ fn features(p: &Parameters) -> Vec<Feature> {
     let sites = ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"];
     for (depth, site) in sites.into_iter().enumerate() {
         let mut add = |name: String, direction: Vec<f32>| {
-            out.push(Feature { name, site: site.into(), direction });
+            out.push(Feature { name, site: site.into(), direction, parent: None });
         };
         let half = std::f32::consts::FRAC_1_SQRT_2;
         let bos =

@@ -38,6 +38,7 @@ mod registry;
 mod specimen;
 mod subject;
 pub mod superposition;
+pub mod synthetic_dictionary;
 mod task;
 pub mod tracr;
 pub mod train;

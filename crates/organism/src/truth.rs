@@ -18,6 +18,9 @@ pub struct Feature {
     pub site: String,
     /// Unit vector in the coordinates of the site.
     pub direction: Vec<f32>,
+    /// The feature without which it is never active, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
 }
 
 /// What is known of one edge.

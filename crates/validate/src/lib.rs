@@ -4,6 +4,7 @@
 //! |---|---|
 //! | are the parts the true ones? | `parts.rs` |
 //! | what does the reconstruction lose? | `reconstruction.rs` |
+//! | do latents fall silent where more specific ones fire? | `absorption.rs` |
 //! | is what it reads also used? | `used.rs` |
 //! | are the edges the true ones, and are they enough? | `wiring.rs` |
 //! | which interventions are asked | `exam.rs` |
@@ -16,6 +17,7 @@
 //! | are different algorithms told apart? | `twins.rs` |
 //! | does it hold the beliefs that it needs? | `beliefs.rs` |
 
+pub mod absorption;
 pub mod audit;
 pub mod beliefs;
 pub mod distance;

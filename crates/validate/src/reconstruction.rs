@@ -164,6 +164,34 @@ pub fn reconstruction(
     })
 }
 
+/// A random dictionary of the size and encoder of another: unit directions from one block of a stream,
+/// read by their transpose from what differs from the mean.
+pub(crate) fn random_like(
+    like: &Dictionary,
+    mean: &[f64],
+    seed: u64,
+    stream: &str,
+    draw: usize,
+) -> Result<Dictionary, Error> {
+    let (n, d) = (like.n_latents(), like.d_in());
+    let mut generator = Stream::new(seed, stream).block(draw as u64);
+    let w_dec = Tensor::new(&[n, d], unit_directions(n, d, &mut generator))?;
+    let b_dec = mean.iter().map(|&m| m as f32).collect();
+    Dictionary::new(
+        &like.site,
+        w_dec.transposed()?,
+        Tensor::zeros(&[n]),
+        w_dec,
+        Tensor::new(&[d], b_dec)?,
+        like.encode.clone(),
+    )
+}
+
+/// Mean of each unit of `[sample, unit]`.
+pub(crate) fn mean_of(x: &Tensor) -> Vec<f64> {
+    moments(x).0
+}
+
 /// FVU of one random dictionary with the best constant; `None` where nothing varies.
 fn random_fvu(
     like: &Dictionary,
@@ -174,22 +202,12 @@ fn random_fvu(
     draw: usize,
     cx: &Context,
 ) -> Result<Option<f64>, Error> {
-    let (n, d) = (like.n_latents(), like.d_in());
-    let mut generator = Stream::new(seed, "evaluation/reconstruction/null").block(draw as u64);
-    let w_dec = Tensor::new(&[n, d], unit_directions(n, d, &mut generator))?;
-    let b_dec: Vec<f32> = mean.iter().map(|&m| m as f32).collect();
-    let random = Dictionary::new(
-        &like.site,
-        w_dec.transposed()?,
-        Tensor::zeros(&[n]),
-        w_dec,
-        Tensor::new(&[d], b_dec.clone())?,
-        like.encode.clone(),
-    )?;
+    let random = random_like(like, mean, seed, "evaluation/reconstruction/null", draw)?;
+    let d = like.d_in();
     let y = random.reconstruct(x, cx)?;
     let (mut xy, mut yy) = (0.0, 0.0);
     for (x, y) in x.data().chunks_exact(d).zip(y.data().chunks_exact(d)) {
-        for ((&x, &y), &m) in x.iter().zip(y).zip(&b_dec) {
+        for ((&x, &y), &m) in x.iter().zip(y).zip(random.b_dec.data()) {
             let (x, y) = (f64::from(x) - f64::from(m), f64::from(y) - f64::from(m));
             xy += x * y;
             yy += y * y;

@@ -41,6 +41,13 @@ pub const METRICS: &[MetricEntry] = &[
         oracle: "the identity: 1",
     },
     MetricEntry {
+        name: "absorption",
+        table: "parts",
+        summary: "how much of a feature's latent goes away where a child of the feature fires; on cards alone",
+        null: "pairs of features without kinship; random dictionaries of the same size and encoder",
+        oracle: "latents that answer to one feature each: 0",
+    },
+    MetricEntry {
         name: "used",
         table: "parts",
         summary: "mean effect of exchanging what a read-out of the latents reads; never ranked alone",

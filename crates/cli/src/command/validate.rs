@@ -11,6 +11,7 @@ use flyroom_explanation::{Body, Explanation};
 use flyroom_network::format::Source;
 use flyroom_organism::{Subject, Truth};
 use flyroom_tensor::hash;
+use flyroom_validate::absorption::{AbsorptionScore, Rate, absorption};
 use flyroom_validate::parts::PartsScore;
 use flyroom_validate::reconstruction::{Reconstruction, reconstruction};
 use flyroom_validate::wiring::WiringScore;
@@ -53,6 +54,9 @@ pub struct Parts {
     /// The same at all positions, where these are more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub everywhere: Option<Reconstruction>,
+    /// How far children silence the latents of their parents, where features are inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absorption: Option<AbsorptionScore>,
     /// Its match to the known features, where some are known.
     #[serde(flatten)]
     pub score: Option<Box<PartsScore>>,
@@ -171,6 +175,7 @@ impl Claim {
                     site: d.site.clone(),
                     reconstruction: scored(counted).with_context(named)?,
                     everywhere,
+                    absorption: absorption(subject, d, truth, 0).with_context(named)?.ok(),
                     score,
                 })))
             }
@@ -301,6 +306,24 @@ pub fn parts_text(card: &Parts) -> String {
         ));
     } else {
         out.push_str("no feature is known there, so no MCC\n");
+    }
+    if let Some(a) = &card.absorption {
+        let rate = |r: &Option<Rate>| {
+            let words = |r: &Rate| {
+                let Rate { occasions, fraction, full } = r;
+                format!("fraction {fraction:.3}, full {full:.3} ({occasions} occasions)")
+            };
+            r.as_ref().map_or("none".to_owned(), words)
+        };
+        let pairs = if a.hierarchy { "parents by children" } else { "any feature by any other" };
+        out.push_str(&format!(
+            "absorption of {pairs}, {} of {} found: {}; unrelated pairs: {}; random dictionaries: {}\n",
+            a.found,
+            a.features,
+            rate(&a.pairs),
+            rate(&a.unrelated),
+            rate(&a.random),
+        ));
     }
     let rows = [
         ("positions that count", Some(&card.reconstruction)),

@@ -75,7 +75,12 @@ impl Frame<'_> {
                 (0..labels.len()).filter(|&j| variable(&labels[j]) == variable(name)).collect();
             let written = self.wiring.writer(&dims).and_then(|w| self.wiring.residual(depth(w)));
             if let Some(site) = written {
-                out.push(Feature { name: name.clone(), site, direction: self.direction(i) });
+                out.push(Feature {
+                    name: name.clone(),
+                    site,
+                    direction: self.direction(i),
+                    parent: None,
+                });
             }
         }
         Ok(out)
