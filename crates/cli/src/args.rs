@@ -44,6 +44,9 @@ pub enum Command {
         /// Set a parameter: --set steps=2000.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+        /// Instead of the specimens: how often each value of a measured word comes, also untrained.
+        #[arg(long, value_name = "KEY")]
+        tally: Option<String>,
         /// Folder for the specimens.
         #[arg(long, default_value = "specimens")]
         out: PathBuf,

@@ -18,6 +18,7 @@ mod cosines;
 mod error;
 mod gauge;
 pub mod gauge_twin;
+mod group;
 pub mod import;
 pub mod induction;
 mod induction_compiled;

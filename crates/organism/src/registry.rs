@@ -20,6 +20,8 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::modular_addition::MODULAR_ADDITION_MINI,
         &crate::modular_addition::MODULAR_ADDITION,
         &crate::modular_addition::MODULAR_ADDITION_SHUFFLED,
+        &crate::group::GROUP_COMPOSITION,
+        &crate::group::LATIN_SQUARE,
         &crate::induction::INDUCTION,
         &crate::induction::INDUCTION_1_LAYER,
         &crate::induction_compiled::INDUCTION_COMPILED,

@@ -28,6 +28,7 @@ mod permutation;
 mod quantile;
 mod rank;
 mod student;
+mod tally;
 
 pub use auroc::auroc;
 pub use bootstrap::{RESAMPLES, bca_from, bca_interval, bootstrap_means};
@@ -41,6 +42,7 @@ pub use permutation::{permutation_independent, permutation_paired};
 pub use quantile::{median, quantile};
 pub use rank::{kendall_tau_b, ranks, spearman};
 pub use student::{t_cdf, t_quantile};
+pub use tally::{Class, Tally};
 
 /// Ascending order by `total_cmp`: the same for the same values, whatever they are.
 fn sorted(values: &[f64]) -> Vec<f64> {

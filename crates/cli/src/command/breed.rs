@@ -44,6 +44,14 @@ pub fn seeds(text: &str) -> Result<std::ops::Range<u64>> {
     Ok(range)
 }
 
+/// What a command bred, and from what.
+pub struct Bred {
+    pub organism: &'static dyn Organism,
+    pub parameters: Parameters,
+    /// The summary of each specimen, in order of seeds.
+    pub specimens: Vec<Value>,
+}
+
 pub fn run(
     args: &Args,
     organism: &str,
@@ -51,8 +59,7 @@ pub fn run(
     set: &[String],
     out: &Path,
     progress: Progress,
-    as_json: bool,
-) -> Result<bool> {
+) -> Result<Bred> {
     let mut set = super::settings(set)?;
     let path = Path::new(organism);
     let (name, called) = if rasp::is(path) {
@@ -83,7 +90,7 @@ pub fn run(
         let cx = Context::new(args.cell_context()?.kernels(), threads / left as usize);
         bred.extend(breeding.together(whole..range.end, left as usize, &cx)?);
     }
-    print(&bred, as_json)
+    Ok(Bred { organism, parameters, specimens: bred })
 }
 
 /// What the specimens of one command have in common.

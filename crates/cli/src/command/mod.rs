@@ -16,6 +16,7 @@ mod prompt;
 mod rasp;
 mod run;
 mod show;
+mod tally;
 mod trace;
 mod validate;
 
@@ -30,8 +31,12 @@ use std::path::Path;
 pub fn run(args: &Args) -> Result<bool> {
     match &args.command {
         Command::List { what, json } => list::run(*what, *json),
-        Command::Breed { organism, seeds, set, out, progress, json } => {
-            breed::run(args, organism, seeds, set, out, *progress, *json)
+        Command::Breed { organism, seeds, set, tally, out, progress, json } => {
+            let bred = breed::run(args, organism, seeds, set, out, *progress)?;
+            match tally {
+                Some(key) => tally::run(args, &bred, key, *json),
+                None => breed::print(&bred.specimens, *json),
+            }
         }
         Command::Audit { specimen, length, within, json } => {
             audit::run(args, specimen, *length, *within, *json)

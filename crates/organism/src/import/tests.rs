@@ -106,28 +106,20 @@ fn the_last_letter_of_induction26_occurred_once_and_not_just_before() {
     }
 }
 
-// Oracle: both 1.0; with W_O the other way round .0175 and .0190.
+// Oracle: both 1.0; with W_O the other way round .0175 and .0190. The authors' code gives the two
+// numbers on 100 triples: .343 / .855 and .994 / .173.
 #[test]
-fn clock_and_pizza_add_on_all_pairs() {
+fn clock_and_pizza_add_on_all_pairs_and_differ_in_symmetricity_and_irrelevance() {
     let Some(dir) = fixture("clock-pizza59") else { return };
-    for id in ["l8k1hzciux", "p99zdpze5l"] {
+    for (id, story, symmetricity, irrelevance) in
+        [("l8k1hzciux", "clock", 0.343, 0.855), ("p99zdpze5l", "pizza", 0.994, 0.173)]
+    {
         let m = measured("clock-pizza", &dir.join(format!("model_{id}.safetensors")));
         assert_eq!(number(&m, "accuracy"), 1.0, "{id}");
         assert!(number(&m, "loss") < 2e-7, "{m:?}"); // 1.56e-7 and 1.38e-7
-    }
-}
-
-// The authors' notebook, run on 100 triples of each network: .343 / .855 and .994 / .173.
-#[test]
-fn the_public_clock_and_the_public_pizza_differ_in_symmetricity_and_irrelevance() {
-    let Some(dir) = fixture("clock-pizza59") else { return };
-    for (id, symmetricity, irrelevance) in
-        [("l8k1hzciux", 0.343, 0.855), ("p99zdpze5l", 0.994, 0.173)]
-    {
-        let m = measured("clock-pizza", &dir.join(format!("model_{id}.safetensors")));
-        println!("{id} {} {}", m["gradient_symmetricity"], m["distance_irrelevance"]);
         assert!((number(&m, "gradient_symmetricity") - symmetricity).abs() < 0.01, "{m:?}");
         assert!((number(&m, "distance_irrelevance") - irrelevance).abs() < 0.01, "{m:?}");
+        assert_eq!(m["story"], story, "{m:?}");
     }
 }
 

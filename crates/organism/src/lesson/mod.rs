@@ -39,10 +39,6 @@ pub(crate) enum Input {
     /// Tokens, `[pos]`.
     Tokens(Vec<u32>),
     /// One vector, `[d_in]`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the first family of vectors takes this line away")
-    )]
     Vector(Vec<f32>),
 }
 
