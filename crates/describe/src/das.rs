@@ -315,10 +315,16 @@ mod tests {
     }
 
     fn bred(name: &str, seed: u64) -> Bred {
+        bred_with(name, json!({}), seed)
+    }
+
+    fn bred_with(name: &str, set: serde_json::Value, seed: u64) -> Bred {
         let o = find(name).unwrap();
-        let bred = o.breed(&o.defaults(), seed, &Context::single(), &Nursery::none()).unwrap();
-        let (specimen, truth) = Specimen::new(o, &o.defaults(), seed, bred, Parameters::new());
-        Bred { specimen, truth, task: o.task(&o.defaults(), None).unwrap() }
+        let mut all = o.defaults();
+        all.extend(set.as_object().unwrap().clone());
+        let bred = o.breed(&all, seed, &Context::single(), &Nursery::none()).unwrap();
+        let (specimen, truth) = Specimen::new(o, &all, seed, bred, Parameters::new());
+        Bred { specimen, truth, task: o.task(&all, None).unwrap() }
     }
 
     impl Bred {
@@ -354,6 +360,24 @@ mod tests {
         let grid = &d.grids[0];
         assert!(grid.null.iter().flatten().all(|n| *n < 0.5), "{:?}", grid.null);
         assert_eq!(grid.null.iter().flatten().count(), 3);
+    }
+
+    /// What was found fools: it lies where the letter is written and nothing reads it. The control: the same
+    /// network where nothing reads what is dormant.
+    #[test]
+    fn a_mixture_with_what_is_dormant_is_taken_for_the_variable_and_is_not() {
+        let program = "vocabulary: a b c\nlength: 4\n\
+            first = aggregate(select(indices, indices, key == 0), tokens)\nreturn first\n";
+        for (armed, wanted) in
+            [(true, "blocks.0.hook_resid_mid"), (false, "blocks.1.hook_resid_mid")]
+        {
+            for seed in 0..3 {
+                let b = bred_with("trap-fooling-branch", json!({ "armed": armed }), seed);
+                let d = b.said(json!({ "program": program })).unwrap();
+                let part = d.explanation.part("first").unwrap();
+                assert_eq!(part.alignments[0].selector.site, wanted, "{armed} {}", part.about);
+            }
+        }
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::traps::SPARE_HEADS_ALIGNED,
         &crate::traps::NORM_SMUGGLING,
         &crate::traps::NORM_SMUGGLING_ALIGNED,
+        &crate::traps::FOOLING_BRANCH,
+        &crate::traps::FOOLING_BRANCH_ALIGNED,
         &crate::traps::LOOKUP_TABLE,
         &crate::traps::LOOKUP_TABLE_ALIGNED,
         &crate::rasp::REVERSE,

@@ -11,9 +11,10 @@
 //! | cancelling paths | gradients: two paths cancel to first order and not in fact | `traps/cancelling_paths.rs` |
 //! | spare heads | removing one thing at a time: two others stand in | `traps/spare_heads.rs` |
 //! | norm-smuggling | linear read-outs: a norm carries what no direction does | `traps/norm_smuggling.rs` |
+//! | fooling branch | searching a subspace by exchanging along it: one does what the variable does and is not it | `traps/fooling_branch.rs` |
 //! | lookup table | looking at answers: they are an algorithm's, and a table gives them | `traps/lookup_table.rs` |
 //!
-//! All but the last read sequences of up to four letters and answer, at every position, with the first of
+//! All but the lookup table read sequences of up to four letters and answer, at every position, with the first of
 //! them; a head carries it there. `NAME@aligned` keeps the coordinates in which the weights were written.
 //! With `armed = false` a trap is its own control arm: the same network but for what breaks the
 //! method, so a method that fails there too does not fail because of the trap. What a trap is made
@@ -31,6 +32,7 @@
 
 mod cancelling_paths;
 mod decoy;
+mod fooling_branch;
 mod lookup_table;
 mod norm_smuggling;
 mod saturated_gate;
@@ -196,6 +198,22 @@ pub(crate) const LOOKUP_TABLE: Trap = Trap {
     corrected: lookup_table::inside,
 };
 
+/// [`fooling_branch`] in a random gauge.
+pub(crate) const FOOLING_BRANCH: Trap = Trap {
+    name: "trap-fooling-branch",
+    summary: "A trap: a subspace that is not the variable's, along which exchanges do what it does.",
+    aligned: false,
+    aim: Aim {
+        trap: "trap-fooling-branch",
+        metrics: &["edge-auroc", "effect-skill"],
+        breaks: &["das"],
+        seen_by: &["exact-patching"],
+        symptom: "an exchange wakes directions that sleep on every input, and what nothing reads looks used",
+    },
+    write: fooling_branch::write,
+    corrected: fooling_branch::asleep,
+};
+
 /// [`DECOY`] as written.
 pub(crate) const DECOY_ALIGNED: Trap = Trap { name: "trap-decoy@aligned", aligned: true, ..DECOY };
 
@@ -214,6 +232,10 @@ pub(crate) const SPARE_HEADS_ALIGNED: Trap =
 /// [`NORM_SMUGGLING`] as written.
 pub(crate) const NORM_SMUGGLING_ALIGNED: Trap =
     Trap { name: "trap-norm-smuggling@aligned", aligned: true, ..NORM_SMUGGLING };
+
+/// [`FOOLING_BRANCH`] as written.
+pub(crate) const FOOLING_BRANCH_ALIGNED: Trap =
+    Trap { name: "trap-fooling-branch@aligned", aligned: true, ..FOOLING_BRANCH };
 
 /// [`LOOKUP_TABLE`] as written.
 pub(crate) const LOOKUP_TABLE_ALIGNED: Trap =

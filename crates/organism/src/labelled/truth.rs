@@ -19,15 +19,22 @@ impl Labelled {
         let wiring = Wiring::new(network)?;
         let placed = self.placed(&wiring)?;
         let testable = wiring.testable(&self.task(self.length)?, cx)?;
-        let circuit =
-            wiring.edges().map(|edge| KnownEdge { edge, testable: testable.contains(&edge) });
+        let tasks = || (1..=self.length).map(|n| self.task(n)).collect();
+        let bos = self.labels.iter().position(|l| *l == format!("{TOKENS}:{BOS}"));
+        let mut circuit = vec![];
+        for edge in wiring.edges() {
+            let idle = bos.map(|bos| wiring.idle(edge, bos, &tasks, cx)).transpose()?;
+            if idle != Some(true) {
+                circuit.push(KnownEdge { edge, testable: testable.contains(&edge) });
+            }
+        }
         let frame = Frame { labelled: self, wiring: &wiring, placed };
         Ok(Truth {
             schema: 1,
             source: Source::Compiled,
             standing: Standing::Exact,
             features: frame.features()?,
-            circuit: Some(circuit.collect()),
+            circuit: Some(circuit),
             explanation: Some(frame.explanation()?),
             variables: frame.exam()?,
             process: None,

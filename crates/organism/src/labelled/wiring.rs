@@ -101,6 +101,48 @@ impl<'a> Wiring<'a> {
         self.table.edges.iter().copied().filter(move |e| live.contains(&e.to) && shares(e))
     }
 
+    /// Whether an MLP reads of the embedding that a place is BOS, and nothing comes of it on any of these
+    /// tasks: the neurons that read it are silent at every other place, and what the MLP makes at BOS is
+    /// brought nowhere else. A compiler writes such weights where a neuron would answer to BOS.
+    pub fn idle(
+        &self,
+        e: Edge,
+        bos: usize,
+        tasks: &dyn Fn() -> Result<Vec<Task>, Error>,
+        cx: &Context,
+    ) -> Result<bool, Error> {
+        let (Sender::Embed, Receiver::Mlp(l)) = (e.from, e.to) else { return Ok(false) };
+        let shared = self.written[&e.from].intersection(&self.read[&e.to]);
+        if !shared.eq([&bos]) || self.brought_on(Sender::Mlp(l)) {
+            return Ok(false);
+        }
+        let w = self.network.weight(&format!("blocks.{l}.mlp.W_in"))?.row(bos);
+        for task in tasks()? {
+            let runner = Runner::new(self.network, &task.inputs, cx)?;
+            let fired = runner.clean(&format!("blocks.{l}.mlp.hook_post"))?;
+            // BOS is at position 0 and nowhere else.
+            let places = fired.data().chunks_exact(w.len().max(1)).enumerate();
+            let mut behind = places.filter(|(i, _)| i % task.pos() != 0);
+            if behind.any(|(_, x)| x.iter().zip(w).any(|(x, w)| *w != 0.0 && *x > 0.0)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a key or a value reads what a component writes, or what is made of it at the same place.
+    fn brought_on(&self, s: Sender) -> bool {
+        self.table.edges.iter().filter(|e| e.from == s).any(|e| {
+            !self.written[&e.from].is_disjoint(&self.read[&e.to])
+                && match e.to {
+                    Receiver::Key(..) | Receiver::Value(..) => true,
+                    Receiver::Query(l, h) => self.brought_on(Sender::Head(l, h)),
+                    Receiver::Mlp(l) => self.brought_on(Sender::Mlp(l)),
+                    Receiver::Logits => false,
+                }
+        })
+    }
+
     /// The first component that writes one of these dimensions.
     pub fn writer(&self, dims: &[usize]) -> Option<Sender> {
         let writes = |s: &&Sender| dims.iter().any(|d| self.written[*s].contains(d));

@@ -14,7 +14,6 @@ use crate::rasp::{MAX, compile};
 use crate::{Error, Truth};
 use flyroom_explanation::Value;
 use flyroom_explanation::rasp::{Script, TOKENS};
-use flyroom_network::{Edge, Receiver, Sender};
 use std::fmt::Write as _;
 
 /// Longest sequence, and so the keys of the table.
@@ -53,13 +52,8 @@ fn table(tokens: usize) -> String {
     text
 }
 
-/// What lies between input and answer is asked for, with values that it has on some input. What the
-/// first neurons read of the embedding is that a place is BOS, and nobody reads what they write there.
+/// What lies between input and answer is asked for, with values that it has on some input.
 pub(super) fn inside(labelled: &Labelled, mut truth: Truth) -> Result<Truth, Error> {
-    if labelled.variables.iter().any(|v| v.name == "pair") {
-        let of_bos = Edge { from: Sender::Embed, to: Receiver::Mlp(0) };
-        truth.circuit.iter_mut().for_each(|c| c.retain(|k| k.edge != of_bos));
-    }
     let traces = labelled.traces(labelled.length)?;
     truth.variables.retain(|v| v.name != TOKENS && v.name != "max");
     for v in &mut truth.variables {

@@ -16,9 +16,14 @@ const SHARPNESS: f32 = 30.0;
 /// The coordinate that says "this is position 0"; no variable of the program.
 const START: &str = "start";
 
-/// Weights of a one-layer network, all 0 but those that were written.
+/// Weights of a network, all 0 but those that were written.
 pub(super) struct Sheet {
     letters: Vec<Value>,
+    /// The layer on which is written, and its neurons that were.
+    layer: usize,
+    neurons: usize,
+    /// What heads bring to these letters is multiplied by so much; no variable of the program.
+    faint: Option<(&'static str, f32)>,
     /// A variable of one dimension, with the coordinate of each letter.
     line: Option<(&'static str, Vec<f32>)>,
     /// Names of one-hot variables over the letters, besides `tokens`.
@@ -39,8 +44,30 @@ impl Sheet {
         Self::with_line(letters, None, variables, heads, neurons)
     }
 
+    /// The same in several layers; the first is written on, then [`Sheet::behind`] it the next.
+    pub fn in_layers(
+        layers: usize,
+        letters: &[&str],
+        variables: &[&'static str],
+        heads: usize,
+        neurons: usize,
+    ) -> Result<Self, Error> {
+        Self::any(layers, letters, None, variables, heads, neurons)
+    }
+
     /// The same with a variable that lies along one dimension.
     pub fn with_line(
+        letters: &[&str],
+        line: Option<(&'static str, &[f32])>,
+        variables: &[&'static str],
+        heads: usize,
+        neurons: usize,
+    ) -> Result<Self, Error> {
+        Self::any(1, letters, line, variables, heads, neurons)
+    }
+
+    fn any(
+        layers: usize,
         letters: &[&str],
         line: Option<(&'static str, &[f32])>,
         variables: &[&'static str],
@@ -55,7 +82,7 @@ impl Sheet {
         labels.extend(line.map(|l| l.0.to_owned()));
         labels.extend(variables.iter().flat_map(|v| one_hot(v)));
         let mut config =
-            TransformerConfig::plain(1, labels.len(), heads, letters.len() + 1, LENGTH + 1);
+            TransformerConfig::plain(layers, labels.len(), heads, letters.len() + 1, LENGTH + 1);
         config.d_head = LENGTH + 1;
         config.d_mlp = neurons;
         config.d_vocab_out = letters.len();
@@ -69,7 +96,17 @@ impl Sheet {
         let letters: Vec<Value> = letters.iter().map(|&l| Value::token(l)).collect();
         let line = line.map(|(name, coordinates)| (name, coordinates.to_vec()));
         let variables = variables.to_vec();
-        let mut out = Self { letters, line, variables, labels, config, weights };
+        let mut out = Self {
+            letters,
+            layer: 0,
+            neurons: 0,
+            faint: None,
+            line,
+            variables,
+            labels,
+            config,
+            weights,
+        };
         for i in 0..out.letters.len() {
             out.set("embed.W_E", i, i, 1.0);
         }
@@ -82,6 +119,22 @@ impl Sheet {
     /// Number of letters.
     pub fn letters(&self) -> usize {
         self.letters.len()
+    }
+
+    /// Goes on to the next layer.
+    pub fn behind(&mut self) {
+        self.layer += 1;
+        self.neurons = 0;
+    }
+
+    /// What heads bring to some letters, which are no variable of the program, is multiplied by `x`.
+    pub fn faint(&mut self, variable: &'static str, x: f32) {
+        self.faint = Some((variable, x));
+    }
+
+    /// A weight of the layer on which is written.
+    fn here(&self, name: &str) -> String {
+        format!("blocks.{}.{name}", self.layer)
     }
 
     fn dim(&self, label: &str) -> usize {
@@ -111,9 +164,9 @@ impl Sheet {
     pub fn first(&mut self, head: usize, variable: &str) {
         let indices = self.letters();
         for i in 0..LENGTH {
-            self.at("blocks.0.attn.W_Q", head, indices + i, 0, SHARPNESS);
+            self.at(&self.here("attn.W_Q"), head, indices + i, 0, SHARPNESS);
         }
-        self.at("blocks.0.attn.W_K", head, indices, 0, 1.0);
+        self.at(&self.here("attn.W_K"), head, indices, 0, 1.0);
         self.moves(head, variable);
     }
 
@@ -121,11 +174,11 @@ impl Sheet {
     /// position 0, where there is none.
     pub fn previous(&mut self, head: usize, variable: &str) {
         let (indices, start) = (self.letters(), self.dim(START));
-        self.at("blocks.0.attn.W_K", head, start, 0, 1.0);
+        self.at(&self.here("attn.W_K"), head, start, 0, 1.0);
         for i in 0..LENGTH {
-            self.at("blocks.0.attn.W_Q", head, indices + i, i, SHARPNESS);
+            self.at(&self.here("attn.W_Q"), head, indices + i, i, SHARPNESS);
             if i + 1 < LENGTH {
-                self.at("blocks.0.attn.W_K", head, indices + i, i + 1, 1.0);
+                self.at(&self.here("attn.W_K"), head, indices + i, i + 1, 1.0);
             }
         }
         self.moves(head, variable);
@@ -136,10 +189,13 @@ impl Sheet {
         for l in 0..self.letters() {
             let (to, x) = match &line {
                 Some((name, coordinates)) => (self.dim(name), coordinates[l]),
-                None => (self.of(variable, l), 1.0),
+                None => {
+                    let faint = self.faint.filter(|(name, _)| *name == variable);
+                    (self.of(variable, l), faint.map_or(1.0, |f| f.1))
+                }
             };
-            self.at("blocks.0.attn.W_V", head, l, l, 1.0);
-            self.at("blocks.0.attn.W_O", head, l, to, x);
+            self.at(&self.here("attn.W_V"), head, l, l, 1.0);
+            self.at(&self.here("attn.W_O"), head, l, to, x);
         }
     }
 
@@ -148,11 +204,11 @@ impl Sheet {
     pub fn tells<const N: usize>(&mut self, line: &str, to: &str, each: &[(f32, f32, [f32; N])]) {
         let row = self.dim(line);
         for (n, &(gain, bias, writes)) in each.iter().enumerate() {
-            self.set("blocks.0.mlp.W_in", row, n, gain);
-            self.set("blocks.0.mlp.b_in", 0, n, bias);
+            self.set(&self.here("mlp.W_in"), row, n, gain);
+            self.set(&self.here("mlp.b_in"), 0, n, bias);
             for (l, write) in writes.into_iter().enumerate().take(self.letters()) {
                 let to = self.of(to, l);
-                self.set("blocks.0.mlp.W_out", n, to, write);
+                self.set(&self.here("mlp.W_out"), n, to, write);
             }
         }
     }
@@ -162,23 +218,24 @@ impl Sheet {
     pub fn neurons(&mut self, from: &[&str], to: &str, each: &[(f32, f32, f32)]) {
         for l in 0..self.letters() {
             for (k, &(gain, bias, write)) in each.iter().enumerate() {
-                let n = l * each.len() + k;
+                let n = self.neurons + l * each.len() + k;
                 for v in from {
                     let row = self.of(v, l);
-                    self.set("blocks.0.mlp.W_in", row, n, gain);
+                    self.set(&self.here("mlp.W_in"), row, n, gain);
                 }
-                self.set("blocks.0.mlp.b_in", 0, n, bias);
+                self.set(&self.here("mlp.b_in"), 0, n, bias);
                 let to = self.of(to, l);
-                self.set("blocks.0.mlp.W_out", n, to, write);
+                self.set(&self.here("mlp.W_out"), n, to, write);
             }
         }
+        self.neurons += self.letters() * each.len();
     }
 
     /// What the MLP writes to every letter's coordinate of a variable where all neurons are silent.
     pub fn resting(&mut self, variable: &str, x: f32) {
         for l in 0..self.letters() {
             let to = self.of(variable, l);
-            self.set("blocks.0.mlp.b_out", 0, to, x);
+            self.set(&self.here("mlp.b_out"), 0, to, x);
         }
     }
 

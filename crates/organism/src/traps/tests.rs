@@ -2,12 +2,13 @@
 
 use super::*;
 
-const ALL: [(&Trap, &Trap); 6] = [
+const ALL: [(&Trap, &Trap); 7] = [
     (&DECOY, &DECOY_ALIGNED),
     (&SATURATED_GATE, &SATURATED_GATE_ALIGNED),
     (&CANCELLING_PATHS, &CANCELLING_PATHS_ALIGNED),
     (&SPARE_HEADS, &SPARE_HEADS_ALIGNED),
     (&NORM_SMUGGLING, &NORM_SMUGGLING_ALIGNED),
+    (&FOOLING_BRANCH, &FOOLING_BRANCH_ALIGNED),
     (&LOOKUP_TABLE, &LOOKUP_TABLE_ALIGNED),
 ];
 
@@ -49,6 +50,19 @@ fn the_circuit_is_what_the_answer_flows_through() {
         let to = |from: &str, slot: &str| format!("{from}->a0.h{h}<{slot}>");
         vec![to("pos_embed", "q"), to("pos_embed", "k"), to("embed", "v")]
     };
+    let mut fooling: Vec<String> = bred(&FOOLING_BRANCH_ALIGNED, 0)
+        .truth
+        .circuit
+        .unwrap()
+        .iter()
+        .map(|k| k.edge.to_string())
+        .collect();
+    fooling.sort();
+    // The first layer is no part of it.
+    assert_eq!(
+        fooling,
+        ["a1.h0->logits", "embed->a1.h0<v>", "pos_embed->a1.h0<k>", "pos_embed->a1.h0<q>"]
+    );
     for (trap, heads, rest) in [
         // The decoy's head is no part of it.
         (&DECOY_ALIGNED, &[1][..], &["a0.h1->logits"][..]),
@@ -65,6 +79,18 @@ fn the_circuit_is_what_the_answer_flows_through() {
         found.sort();
         assert_eq!(found, wanted, "{}", trap.name);
     }
+}
+
+/// Neurons for combinations that only BOS has read of the embedding that a place is BOS, so that they keep silent
+/// there; what they would write at BOS is brought nowhere.
+#[test]
+fn an_edge_that_only_silences_bos_is_not_claimed() {
+    let b = bred(&LOOKUP_TABLE_ALIGNED, 0);
+    // Tokens 1 to 5, then BOS.
+    let of_bos = b.network.weight("blocks.0.mlp.W_in").unwrap().row(5);
+    assert!(of_bos.iter().any(|x| *x != 0.0));
+    let edges: Vec<String> = b.truth.circuit.unwrap().iter().map(|k| k.edge.to_string()).collect();
+    assert!(!edges.contains(&"embed->m0".to_string()), "{edges:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use flyroom_decompose::{Dictionary, Encode};
 use flyroom_describe::metric::{CircuitMetric, Reference, mean};
 use flyroom_describe::{Describe, Scores};
 use flyroom_explanation::Body;
-use flyroom_network::{Edge, Intervention, Network, Operation, Row};
+use flyroom_network::{Edge, Intervention, Network, Operation, Row, Selector};
 use flyroom_organism::{Specimen, Standing, Subject, Task, Truth, find};
 use flyroom_tensor::{Context, Kernels, Tensor};
 use flyroom_validate::audit::{Audit, Options, Outcome, audit};
@@ -61,6 +61,7 @@ fn the_truth_of_every_trap_passes_the_audit() {
         "trap-cancelling-paths",
         "trap-spare-heads",
         "trap-norm-smuggling",
+        "trap-fooling-branch",
         "trap-lookup-table",
     ] {
         let both = [name.to_string(), format!("{name}@aligned")];
@@ -251,5 +252,68 @@ fn a_dictionary_that_mixes_the_decoy_with_a_dormant_direction_fools_used_and_all
             "{form}: {fooled:?}"
         );
         assert!(right.read == 1.0 && right.effect < 1e-6, "{form}: {right:?}");
+    }
+}
+
+/// What reads the letter's copy, or what is dormant, is silent; a mixture of the two speaks, in front of the head
+/// that brings the letter. The control: where nothing reads what is dormant, the mixture is silent too.
+#[test]
+fn the_fooling_branch_answers_to_a_mixture_of_two_directions_that_move_nothing_alone() {
+    for (armed, right) in [(true, 1.0), (false, 0.0)] {
+        let set = json!({ "armed": armed });
+        let (specimen, truth) = bred("trap-fooling-branch", set.clone(), 7);
+        let organism = find("trap-fooling-branch").unwrap();
+        let task = organism.task(set.as_object().unwrap(), None).unwrap();
+        let t = Trap { specimen, truth, task };
+        let subject = t.subject();
+        let clean = subject.runner.logits().unwrap();
+        let part = |name: &str| {
+            let part = t.truth.explanation.as_ref().unwrap().part(name).unwrap();
+            part.alignments[0].selector.clone()
+        };
+        let (copy, first) = (part("copy"), part("first"));
+        // What is dormant is no variable: a head writes it .04 long, a row for each letter.
+        let w_o = &subject.network().weights()["blocks.0.attn.W_O"];
+        let d = w_o.shape()[2];
+        let faint = w_o.data().chunks_exact(d).filter_map(|row| {
+            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let is_faint = (length - 0.04).abs() < 1e-4;
+            is_faint.then(|| row.iter().map(|x| x / length).collect::<Vec<f32>>())
+        });
+        let dormant = Selector::site(&copy.site).in_basis(faint.collect());
+        assert_eq!(dormant.basis.as_ref().map(Vec::len), Some(3));
+        assert_eq!(copy.site, "blocks.0.hook_resid_mid");
+        assert_eq!(first.site, "blocks.1.hook_resid_mid");
+        let half = 0.5f32.sqrt();
+        let pairs = copy.basis.iter().flatten().zip(dormant.basis.iter().flatten());
+        let mixed = pairs.map(|(a, b)| a.iter().zip(b).map(|(a, b)| half * (a + b)).collect());
+        let mixture = Selector::site(&copy.site).in_basis(mixed.collect());
+        // How far outputs move, and the share that becomes the partner's answer where it is another.
+        let moved = |place: &Selector| {
+            let swap = |input: usize| Operation::Interchange { input: t.task.partner[input] };
+            let row = |input| Row {
+                input,
+                interventions: vec![Intervention::site(place.clone(), swap(input))],
+            };
+            let rows: Vec<Row> = (0..t.task.clean).map(row).collect();
+            let outputs = subject.runner.run(&rows).unwrap();
+            let (mut largest, mut right, mut of) = (0f32, 0.0, 0.0);
+            for (row, y) in rows.iter().zip(&outputs) {
+                let top = |y: &[f32]| (0..3).max_by(|a, b| y[*a].total_cmp(&y[*b]));
+                let (own, other) = (clean.row(row.input), clean.row(t.task.partner[row.input]));
+                largest = y.iter().zip(own).map(|(a, b)| (a - b).abs()).fold(largest, f32::max);
+                for p in t.task.read_positions(row.input) {
+                    let at = 3 * p..3 * p + 3;
+                    if top(&own[at.clone()]) != top(&other[at.clone()]) {
+                        of += 1.0;
+                        right += f64::from(u8::from(top(&y[at.clone()]) == top(&other[at])));
+                    }
+                }
+            }
+            (largest, right / of)
+        };
+        assert!(moved(&copy).0 < 1e-5 && moved(&dormant).0 < 1e-5, "{armed}");
+        assert_eq!(moved(&mixture).1, right, "{armed}");
+        assert_eq!(moved(&first).1, 1.0, "{armed}");
     }
 }
