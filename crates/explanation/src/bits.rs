@@ -260,6 +260,8 @@ impl Charge<'_> {
                 Code::Table { values, vectors } => {
                     self.values(values) + vectors.iter().flatten().count() as f64 * self.real()
                 }
+                // As a table that is empty.
+                Code::Opaque { .. } => self.values(&[]),
                 Code::Plane { modulus, .. } => {
                     elias_delta(u64::from(*modulus)) + choice(*modulus as usize) + 6.0 * self.real()
                 }

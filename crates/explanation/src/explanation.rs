@@ -193,7 +193,7 @@ impl Explanation {
 fn quantize_code(code: &mut Code, bits: u32) {
     use crate::bits::quantize;
     match code {
-        Code::OneHot { .. } => {}
+        Code::OneHot { .. } | Code::Opaque { .. } => {}
         // A tensor of two reals: each is the end of its own range and stays.
         Code::Scalar { .. } => {}
         Code::Table { vectors, .. } => quantize(vectors.iter_mut().flatten(), bits),

@@ -82,6 +82,11 @@ pub enum Code {
         #[serde(default)]
         offset: [f32; 2],
     },
+    /// The variable is here, and how is not said: it can be exchanged and not set.
+    Opaque {
+        /// Number of coordinates.
+        dims: usize,
+    },
 }
 
 /// A value read from coordinates.
@@ -109,6 +114,7 @@ impl Code {
             Self::Scalar { .. } => 1,
             Self::Table { vectors, .. } => vectors.first().map_or(0, Vec::len),
             Self::Plane { .. } => 2,
+            Self::Opaque { dims } => *dims,
         }
     }
 
@@ -148,6 +154,7 @@ impl Code {
                 let u = phasor(*modulus, *frequency, i);
                 Some(plane(map, offset, u).map(|x| x as f32).to_vec())
             }
+            Self::Opaque { .. } => None,
         }
     }
 
@@ -183,6 +190,7 @@ impl Code {
                 Some(Decoded { value: Value::Real(x + 0.0), distance: 0.0 })
             }
             Self::Plane { modulus, .. } => among(&mut (0..i64::from(*modulus)).map(Value::Int)),
+            Self::Opaque { .. } => None,
         }
     }
 
@@ -245,6 +253,8 @@ impl Code {
                 }
                 Ok(())
             }
+            Self::Opaque { dims: 0 } => Err("a code without coordinates".into()),
+            Self::Opaque { .. } => Ok(()),
         }
     }
 }

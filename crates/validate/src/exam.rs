@@ -173,11 +173,20 @@ fn in_domain(subject: &Subject, truth: &Truth, seed: &str, budget: Budget) -> Ex
         held_out: vec![],
         unanswerable: 0,
     };
+    // What is coded in a way that nobody knows can be exchanged and not set.
+    let opaque = |u: usize| truth.variables[places[u].0].values.is_empty();
     for i in 0..budget.seen {
         let u = seen_units[i % seen_units.len()];
-        let interventions = vec![Intervention::site(selector(u), set(&mut g, u))];
-        let row = Row { input: one(&mut g, n), interventions };
-        exam.seen.push(Item { family: "set one", units: vec![u], row });
+        let (family, input, operation) = if opaque(u) {
+            let input = one(&mut g, n);
+            let operation = Operation::Interchange { input: other(&mut g, n, input) };
+            ("interchange one", input, operation)
+        } else {
+            let operation = set(&mut g, u);
+            ("set one", one(&mut g, n), operation)
+        };
+        let interventions = vec![Intervention::site(selector(u), operation)];
+        exam.seen.push(Item { family, units: vec![u], row: Row { input, interventions } });
     }
     if held_units.is_empty() {
         return exam;
@@ -197,6 +206,9 @@ fn in_domain(subject: &Subject, truth: &Truth, seed: &str, budget: Budget) -> Ex
     }
     if places.len() > 1 {
         for (family, swap) in [("set two", false), ("interchange two", true)] {
+            if !swap && (0..places.len()).any(opaque) {
+                continue;
+            }
             for i in 0..budget.per_family {
                 let u = held_units[i % held_units.len()];
                 let w = other(&mut g, places.len(), u);

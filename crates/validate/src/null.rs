@@ -178,12 +178,12 @@ fn moved(own: &Code, place: &Code) -> Option<Code> {
         Code::Scalar { scale, offset } => {
             (0..8).map(|i| vec![scale * i as f32 / 8.0 + offset]).collect()
         }
-        Code::Plane { .. } => return None,
+        Code::Plane { .. } | Code::Opaque { .. } => return None,
     };
     let values: Vec<Value> = match own {
         Code::OneHot { values } | Code::Table { values, .. } => values.clone(),
         Code::Scalar { .. } => (0..8).map(|i| Value::Real(f64::from(i) / 8.0)).collect(),
-        Code::Plane { .. } => return None,
+        Code::Plane { .. } | Code::Opaque { .. } => return None,
     };
     let n = points.len().min(values.len());
     Some(Code::Table { values: values[..n].to_vec(), vectors: points[..n].to_vec() })
@@ -197,7 +197,7 @@ fn exchange_values(part: &mut Part, g: &mut Generator) {
                 *values = order.iter().map(|&i| values[i].clone()).collect();
             }
             Code::Scalar { scale, .. } => *scale = -*scale,
-            Code::Plane { .. } => {}
+            Code::Plane { .. } | Code::Opaque { .. } => {}
         }
     }
 }

@@ -137,14 +137,16 @@ pub fn text(a: &Audit) -> String {
             .variables
             .iter()
             .map(|v| {
+                // One that can be exchanged alone has no code to be read by.
+                let read = |text: String| if v.readings == 0 { "-".into() } else { text };
                 vec![
                     v.variable.clone(),
                     v.places.to_string(),
                     v.readings.to_string(),
-                    format!("{:.2} %", 100.0 * v.nearest),
-                    output::number(v.largest_error),
-                    v.before.map_or("-".into(), output::number),
-                    format!("{:.1} % ({:.1} %)", 100.0 * v.permuted, 100.0 * v.chance),
+                    read(format!("{:.2} %", 100.0 * v.nearest)),
+                    read(output::number(v.largest_error)),
+                    read(v.before.map_or("-".into(), output::number)),
+                    read(format!("{:.1} % ({:.1} %)", 100.0 * v.permuted, 100.0 * v.chance)),
                 ]
             })
             .collect();

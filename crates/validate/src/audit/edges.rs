@@ -10,7 +10,9 @@
 //! moves anything alone: a claimed edge that is silent is patched together with each other claimed
 //! edge, and so is then every edge that is not claimed: both with the partner's values, both with
 //! 0, and exchanged positions where the other edge carries 0, for a value that no input holds is
-//! what some edges tell apart from nothing. *Control*: a claim of as many edges drawn at random is
+//! what some edges tell apart from nothing. A network that was trained until its variables can be
+//! exchanged ([`Code::Opaque`](flyroom_explanation::Code)) promises silence only of what some run sends: there an edge that is not claimed
+//! is contradicted by the partner and by another input alone. *Control*: a claim of as many edges drawn at random is
 //! contradicted.
 //!
 //! | corruption | the sender's values |
@@ -57,6 +59,9 @@ const TOGETHER: [(Corruption, Corruption); 3] = [
     (Corruption::Zero, Corruption::Zero),
     (Corruption::Zero, Corruption::Exchanged),
 ];
+
+/// Corruptions of which silence is promised where variables can be exchanged alone.
+const EXCHANGES: [Corruption; 2] = [Corruption::Partner, Corruption::Other];
 
 /// How much larger an amplified sender is at one position. A default lies half way to a match in
 /// the networks that Tracr and this project compile, so twice is not enough to outvote it.
@@ -187,6 +192,12 @@ pub(super) fn check(ground: &Ground) -> Result<EdgesAudit, Error> {
     }
     check.claims = table.edges.len();
     let known: BTreeMap<Edge, &KnownEdge> = claimed.iter().map(|k| (k.edge, k)).collect();
+    if ground.exchanges_only() {
+        let silent = |e: usize| !known.contains_key(&table.edges[e]);
+        for effects in most.iter_mut().enumerate().filter(|(e, _)| silent(*e)).map(|(_, m)| m) {
+            effects.retain(|c, _| EXCHANGES.contains(c));
+        }
+    }
     let joint = joint(ground, &table, &known, &most, &samples, &mut check)?;
     let mut edges = vec![];
     let (mut least_claimed, mut largest_unclaimed) = (f64::INFINITY, 0f64);
@@ -451,7 +462,11 @@ impl Sample {
     ) -> Result<(usize, Option<Jointly>), Error> {
         let runner = Runner::new(&ground.specimen.network, &self.task.inputs, &ground.alone())?;
         let (mut runs, mut best) = (0, None::<Jointly>);
-        for (theirs, corruption) in TOGETHER {
+        let all = match ground.exchanges_only() {
+            true => &TOGETHER[..1],
+            false => &TOGETHER[..],
+        };
+        for &(theirs, corruption) in all {
             // One sender has one reference in a run.
             let able = |k: &&&Edge| ***k != edge && (theirs == corruption || k.from != edge.from);
             for &with in known.keys().filter(|k| able(&k)) {

@@ -41,6 +41,7 @@ pub use program::{MOST_OPEN, OpenVariable, ProgramAudit};
 pub use sites::{SitesAudit, VariableReading};
 
 use crate::Error;
+use flyroom_explanation::Code;
 use flyroom_organism::{Specimen, Standing, Task, Truth};
 use flyroom_tensor::{Context, hash};
 use serde::{Deserialize, Serialize};
@@ -223,6 +224,13 @@ impl Ground<'_> {
     /// Whether numbers are compared, and not decisions.
     fn exact(&self) -> bool {
         self.truth.standing == Standing::Exact
+    }
+
+    /// Whether variables can be exchanged and not set: what no run sends was never asked of this
+    /// network.
+    fn exchanges_only(&self) -> bool {
+        let parts = self.truth.explanation.iter().flat_map(|e| &e.parts);
+        parts.flat_map(|p| &p.alignments).any(|a| matches!(a.code, Code::Opaque { .. }))
     }
 
     /// Share of comparisons that may contradict.

@@ -362,11 +362,11 @@ fn place(v: &ExamVariable, task: &Task, pos: usize) -> Selector {
     if task.inputs.vector_row_len().is_none() { s.at_pos(pos) } else { s }
 }
 
-/// Runs in which two variables, or one at two positions, are set to values of their domains, the
-/// earlier first.
+/// Runs in which two variables, or one at two positions, are set to values of their domains, or
+/// exchanged where they cannot be set, the earlier first.
 fn pairs(variables: &[ExamVariable], task: &Task, runs: usize, g: &mut Generator) -> Vec<Row> {
     let mut places: Vec<(usize, usize)> = vec![];
-    for (v, variable) in variables.iter().enumerate().filter(|(_, v)| !v.values.is_empty()) {
+    for (v, variable) in variables.iter().enumerate() {
         places.extend(variable.positions.iter().filter(|&&p| p < task.pos()).map(|&p| (v, p)));
     }
     if places.len() < 2 || task.clean == 0 {
@@ -382,8 +382,11 @@ fn pairs(variables: &[ExamVariable], task: &Task, runs: usize, g: &mut Generator
             .map(|&k| {
                 let (v, p) = places[k];
                 let values = &variables[v].values;
-                let values = values[one(g, values.len())].clone();
-                Intervention::site(place(&variables[v], task, p), Operation::Set { values })
+                let operation = match values.is_empty() {
+                    true => Operation::Interchange { input: one(g, task.clean) },
+                    false => Operation::Set { values: values[one(g, values.len())].clone() },
+                };
+                Intervention::site(place(&variables[v], task, p), operation)
             })
             .collect();
         rows.push(Row { input: one(g, task.clean), interventions });
@@ -501,7 +504,7 @@ impl<'s, 'a> Examiner<'s, 'a> {
 
     /// Whether outputs say what is predicted: the largest of each position, or the nearest number that
     /// the program knows. Between outputs of which the prediction prefers neither there is no decision,
-    /// nor where it is open.
+    /// nor where it is open; a control that prefers nothing at all is not right for that.
     fn decided(&self, said: &Said, got: &[f32]) -> bool {
         let columns = self.subject.task.columns.max(1);
         let equal = (self.ground.options.within * self.scale) as f32;
@@ -520,7 +523,10 @@ impl<'s, 'a> Examiner<'s, 'a> {
             said.open.get(at) == Some(&true)
                 || match columns {
                     1 => y[0].is_finite() && near(s[0], y[0]),
-                    _ => preferred(s, largest(y)),
+                    _ => {
+                        let flat = (0..columns).all(|i| preferred(s, i));
+                        preferred(s, largest(y)) && (self.excused || !flat)
+                    }
                 }
         })
     }

@@ -11,7 +11,7 @@
 use super::wanted::Wanted;
 use super::{Check, Control, Counterexample, Ground};
 use crate::Error;
-use flyroom_explanation::{Alignment, Part, Value};
+use flyroom_explanation::{Alignment, Code, Part, Value};
 use flyroom_network::{Axis, Runner, Selector, Site};
 use flyroom_organism::{Task, stream_depth};
 use flyroom_tensor::Stream;
@@ -148,7 +148,8 @@ struct Job<'a> {
 fn jobs<'a>(parts: &[Part], sites: &'a [Site], check: &mut Check) -> Vec<Job<'a>> {
     let mut by_site: BTreeMap<&str, Vec<(usize, Option<usize>)>> = BTreeMap::new();
     for (i, part) in parts.iter().enumerate() {
-        for (k, a) in part.alignments.iter().enumerate() {
+        let coded = |a: &Alignment| !matches!(a.code, Code::Opaque { .. });
+        for (k, a) in part.alignments.iter().enumerate().filter(|(_, a)| coded(a)) {
             by_site.entry(&a.selector.site).or_default().push((i, Some(k)));
         }
         let Some((written, _)) = first_in_stream(part) else { continue };
@@ -347,11 +348,10 @@ impl Reader<'_> {
 
 /// The values of a code.
 fn known(a: &Alignment) -> Vec<Value> {
-    use flyroom_explanation::Code;
     match &a.code {
         Code::OneHot { values } | Code::Table { values, .. } => values.clone(),
         Code::Plane { modulus, .. } => (0..i64::from(*modulus)).map(Value::Int).collect(),
-        Code::Scalar { .. } => vec![],
+        Code::Scalar { .. } | Code::Opaque { .. } => vec![],
     }
 }
 
