@@ -14,6 +14,7 @@
 //! | `rasp/layout.rs` | layers, heads, residual dimensions |
 //! | `rasp/weights.rs` | the weights |
 //! | `rasp/compressed.rs` | the same in fewer residual dimensions, by a trained projection |
+//! | `rasp/imposed.rs` | networks trained until their components play a program's roles |
 //! | `rasp/trained.rs` | a network of any form, trained on what a program answers |
 //! | `rasp/programs/` | the programs of the organisms, as text |
 //!
@@ -29,6 +30,7 @@
 
 pub(crate) mod compressed;
 mod domain;
+pub(crate) mod imposed;
 mod layout;
 mod lower;
 #[cfg(test)]

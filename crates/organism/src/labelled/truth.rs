@@ -8,7 +8,7 @@ use super::{BOS, Labelled, Variable};
 use crate::{Error, ExamVariable, Feature, KnownEdge, Source, Standing, Truth};
 use flyroom_explanation::rasp::{READOUT, TOKENS};
 use flyroom_explanation::{Alignment, Body, Explanation, Part, Readout};
-use flyroom_network::{Network, Selector};
+use flyroom_network::{Edge, Network, Selector, Sender};
 use flyroom_tensor::Context;
 use std::collections::BTreeSet;
 
@@ -39,6 +39,18 @@ impl Labelled {
             variables: frame.exam()?,
             process: None,
         })
+    }
+
+    /// Who writes each variable that has a place, by name.
+    pub fn writers(&self, network: &Network) -> Result<Vec<(String, Sender)>, Error> {
+        let wiring = Wiring::new(network)?;
+        let writer = |v: &Variable| Some((v.name.clone(), wiring.writer(&v.dims)?));
+        Ok(self.variables.iter().filter_map(writer).collect())
+    }
+
+    /// The edges through which the answer flows.
+    pub fn edges(&self, network: &Network) -> Result<Vec<Edge>, Error> {
+        Ok(Wiring::new(network)?.edges().collect())
     }
 
     /// The variables, each with the depth at which it is there.

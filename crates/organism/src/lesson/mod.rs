@@ -159,7 +159,7 @@ fn batch<L: Lesson>(lesson: &L, seed: u64, t: usize) -> Batch {
 }
 
 /// Cross-entropy of classes, or squared error of vectors, in the mean over the answers that count.
-fn loss(
+pub(crate) fn loss(
     g: &mut Graph,
     outputs: Value,
     classes: bool,

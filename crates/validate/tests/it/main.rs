@@ -3,6 +3,7 @@
 mod audit;
 mod compiled;
 mod domain;
+mod imposed;
 mod modadd113;
 mod tracr;
 mod traps;
