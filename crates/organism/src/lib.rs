@@ -13,6 +13,7 @@
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
 mod belief_state;
+mod brackets;
 pub mod composition;
 mod cosines;
 mod error;

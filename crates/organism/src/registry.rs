@@ -89,6 +89,8 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::rasp::OWN_ALIGNED,
         &crate::rasp::trained::Trained,
         &crate::max_of_4::MAX_OF_4,
+        &crate::brackets::DYCK_1,
+        &crate::brackets::DYCK_2,
         &crate::rasp::compressed::REVERSE,
         &crate::rasp::compressed::HISTOGRAM,
         &crate::rasp::compressed::SORT_UNIQUE,
