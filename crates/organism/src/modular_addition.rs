@@ -10,14 +10,17 @@
 //! | file | holds |
 //! |---|---|
 //! | this one | the task, [`Recipe`], [`ModularAddition`] |
+//! | `modular_addition/clock_pizza.rs` | [`ClockPizza`](clock_pizza::ClockPizza): attention as strong as one likes |
 //! | `modular_addition/located.rs` | which circles a specimen uses: the truth, and progress measures |
 //! | `modular_addition/symmetry.rs` | clock or pizza: gradient symmetricity and distance irrelevance |
 //! | `modular_addition/public.rs` | networks of others, read from files |
 
+mod clock_pizza;
 mod located;
 mod public;
 mod symmetry;
 
+pub(crate) use clock_pizza::CLOCK_PIZZA;
 pub(crate) use public::{CLOCK_PIZZA59, MODADD113, Settings};
 
 use crate::organism::{as_parameters, typed};

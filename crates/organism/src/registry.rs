@@ -20,6 +20,7 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::modular_addition::MODULAR_ADDITION_MINI,
         &crate::modular_addition::MODULAR_ADDITION,
         &crate::modular_addition::MODULAR_ADDITION_SHUFFLED,
+        &crate::modular_addition::CLOCK_PIZZA,
         &crate::group::GROUP_COMPOSITION,
         &crate::group::LATIN_SQUARE,
         &crate::induction::INDUCTION,

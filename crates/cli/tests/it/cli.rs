@@ -108,6 +108,7 @@ fn errors_say_what_and_what_to_do() {
         ("breed superposition-5-2 --seeds 3..3", "--seeds 3..3", "hint:"),
         ("breed superposition-5-2 --seeds x", "--seeds x", "hint:"),
         ("breed superposition-5-2 --seeds 2", "--seeds 2", "0..2 are the first 2, 2..3 is seed 2"),
+        ("breed superposition-5-2 --set steps=2 --tally loss", "--tally loss", "hint: words are"),
         ("breed superposition-5-2 --threads 0", "--threads 0", "hint:"),
         ("breed superposition-5-2 --kernels avx3", "--kernels avx3", "hint:"),
         ("decompose nowhere --method pca --out x", "nowhere", "hint:"),
