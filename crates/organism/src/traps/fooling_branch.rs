@@ -5,8 +5,8 @@
 //!
 //! An exchange along (copy + dormant) / sqrt 2 carries half of the copy's change over to the dormant
 //! directions, and the neurons give the other input's letter, in front of the head that brings it. Who searches
-//! for a subspace along which exchanges
-//! do what the variable does finds this one first. Along `copy` alone, or `dormant` alone, no output moves.
+//! for a subspace along which exchanges do what the variable does finds this one first. Along `copy` alone, or
+//! `dormant` alone, no output moves.
 //!
 //! With w the coordinate of `dormant`, neurons write 4 relu(w - .15) - 2.86 relu(-w - .05), which is 1 at .4
 //! and -1 at -.4. They take the copy back too, so that behind them the letter lies where the
@@ -40,8 +40,9 @@ pub(super) fn write(armed: bool) -> Result<Written, Error> {
     s.written("fooling-branch", program)
 }
 
-/// No answer flows through the first layer, whatever its weights are; and the exam asks for what
-/// lies between input and answer, as that of the lookup table.
+/// No answer flows through the first layer, whatever its weights are; the copy lies where it is written and
+/// no longer behind the neurons that take it back; and the exam asks for what lies between input and
+/// answer, as that of the lookup table.
 pub(super) fn asleep(_: &Labelled, mut truth: Truth) -> Result<Truth, Error> {
     let awake = |from: Sender, to: Receiver| {
         !matches!(from, Sender::Head(0, _) | Sender::Mlp(0))
@@ -54,6 +55,8 @@ pub(super) fn asleep(_: &Labelled, mut truth: Truth) -> Result<Truth, Error> {
             )
     };
     truth.circuit.iter_mut().for_each(|c| c.retain(|k| awake(k.edge.from, k.edge.to)));
+    let parts = truth.explanation.iter_mut().flat_map(|e| &mut e.parts);
+    parts.filter(|p| p.name == "copy").for_each(|p| p.alignments.truncate(1));
     truth.variables.retain(|v| v.name != TOKENS);
     Ok(truth)
 }
