@@ -26,10 +26,10 @@ use serde_json::json;
 const TRIPLES: usize = 1 << 18;
 
 /// Pairs that stand for all of a larger modulus.
-const DRAWN: usize = 512;
+const DRAWN: usize = 128;
 
 /// Pairs of one run.
-const ROWS: usize = 512;
+const ROWS: usize = 128;
 
 /// Logits whose gradients one run takes.
 const LOGITS: usize = 8;
