@@ -12,6 +12,7 @@
 //! | who computes the same, and who computes it alike | `twins.rs` |
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
+mod backdoor;
 mod belief_state;
 mod brackets;
 pub mod composition;

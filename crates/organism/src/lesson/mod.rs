@@ -77,6 +77,12 @@ pub(crate) trait Lesson:
     /// `rows` examples of one length.
     fn draw(&self, random: &mut Generator, rows: usize) -> Vec<Example>;
 
+    /// The loss with what else is asked of the network while it is trained.
+    fn besides(&self, g: &mut Graph, loss: Value) -> Result<Value, flyroom_tensor::Error> {
+        let _ = g;
+        Ok(loss)
+    }
+
     /// The evaluation set, the same for every seed, at its full length or at another one.
     fn task(&self, length: Option<usize>) -> Result<Task, String>;
 
@@ -253,7 +259,8 @@ impl<L: Lesson> Organism for Learned<L> {
                     [_, pos, _] => pos,
                     _ => 1,
                 };
-                loss(g, outputs, classes, lesson.window(pos))
+                let answers = loss(g, outputs, classes, lesson.window(pos))?;
+                lesson.besides(g, answers)
             },
             probe_every: (schedule.steps / 20).max(1),
             probe: &|network| {
