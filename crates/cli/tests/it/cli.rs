@@ -96,6 +96,16 @@ fn no_argument_is_an_error_with_usage() {
 }
 
 #[test]
+fn a_tally_of_what_is_no_word_says_so_and_keeps_what_was_bred() {
+    let dir = scratch();
+    let ran = line(dir.path(), "breed superposition-5-2 --set steps=2 --tally loss");
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--tally loss"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: words are"), "{}", ran.stderr);
+    assert!(std::fs::read_dir(dir.path()).expect("listed").count() > 0, "nothing was kept");
+}
+
+#[test]
 fn errors_say_what_and_what_to_do() {
     let dir = scratch();
     for (arguments, what, way_out) in [
@@ -108,7 +118,6 @@ fn errors_say_what_and_what_to_do() {
         ("breed superposition-5-2 --seeds 3..3", "--seeds 3..3", "hint:"),
         ("breed superposition-5-2 --seeds x", "--seeds x", "hint:"),
         ("breed superposition-5-2 --seeds 2", "--seeds 2", "0..2 are the first 2, 2..3 is seed 2"),
-        ("breed superposition-5-2 --set steps=2 --tally loss", "--tally loss", "hint: words are"),
         ("breed superposition-5-2 --threads 0", "--threads 0", "hint:"),
         ("breed superposition-5-2 --kernels avx3", "--kernels avx3", "hint:"),
         ("decompose nowhere --method pca --out x", "nowhere", "hint:"),
