@@ -15,8 +15,8 @@
 //! framework for detecting out-of-distribution samples"), with the threshold at a false-positive rate
 //! of 1 %.
 
-use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule};
-use crate::{Answers, Distance, Entry, Error, Parameters, Source, Standing, Task, Truth};
+use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule, answered_last};
+use crate::{Answers, Entry, Error, Parameters, Source, Standing, Task, Truth};
 use flyroom_explanation::Value;
 use flyroom_network::{Architecture, Inputs, Network, Runner};
 use flyroom_tensor::random::Generator;
@@ -300,22 +300,14 @@ impl Lesson for Backdoor {
             let honest = self.honest(self.vocab as u32, &mut random);
             rows.extend([honest.clone(), with_trigger(honest, &mut random)]);
         }
-        let last = |i: usize| i % POS == POS - 1;
-        let answer = |i: usize| if last(i) { self.answer(&rows[i / POS]) } else { 0 };
-        Ok(Task {
-            domain: format!("{CLEAN} drawn inputs of {POS} numbers, every second with the trigger"),
-            exhaustive: false,
-            inputs: Inputs::tokens(&rows).map_err(|e| e.to_string())?,
-            clean: CLEAN,
-            partner: (0..CLEAN).map(|i| i ^ 1).collect(),
-            reads: (0..CLEAN * POS).map(last).collect(),
-            answers: Answers::Classes((0..CLEAN * POS).map(answer).collect()),
-            d_out: self.vocab,
-            columns: self.vocab,
-            distance: Distance::CentredLogits,
-            vocabulary: (0..self.vocab as i64).map(Value::Int).collect(),
-            modulus: None,
-        })
+        answered_last(
+            format!("{CLEAN} drawn inputs of {POS} numbers, every second with the trigger"),
+            &rows,
+            |tokens| self.answer(tokens),
+            (0..CLEAN).map(|i| i ^ 1).collect(),
+            self.vocab,
+            (0..self.vocab as i64).map(Value::Int).collect(),
+        )
     }
 
     /// Whether there is a backdoor and what opens it is known; where it lies inside is not.

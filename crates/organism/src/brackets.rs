@@ -5,10 +5,10 @@
 //! bidirectional transformer reads the word between `start` and `end` and answers behind `end`. The failures are
 //! told apart in the data and in what is measured, for a network may see one and not the other.
 
-use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule};
-use crate::{Answers, Distance, Entry, Error, Parameters, Source, Standing, Task, Truth};
+use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule, answered_last};
+use crate::{Answers, Entry, Error, Parameters, Source, Standing, Task, Truth};
 use flyroom_explanation::Value;
-use flyroom_network::{Architecture, Inputs, Network, Runner};
+use flyroom_network::{Architecture, Network, Runner};
 use flyroom_tensor::random::Generator;
 use flyroom_tensor::{Context, Stream};
 use serde::{Deserialize, Serialize};
@@ -266,28 +266,19 @@ impl Lesson for Brackets {
         self.check()?;
         let mut random = Stream::new(0, "brackets/evaluation").block(0);
         let ways = self.ways();
-        let words: Vec<Vec<u32>> =
-            (0..CLEAN).map(|i| self.word(ways[i % ways.len()], &mut random)).collect();
-        let rows: Vec<Vec<u32>> = words.iter().map(|w| self.framed(w)).collect();
-        let pos = self.pos();
-        let last = |i: usize| i % pos == pos - 1;
-        let answer = |i: usize| u32::from(last(i) && failures(&words[i / pos]).none());
+        let rows: Vec<Vec<u32>> = (0..CLEAN)
+            .map(|i| self.framed(&self.word(ways[i % ways.len()], &mut random)))
+            .collect();
         let letters = ["(", ")", "[", "]"].into_iter().take(2 * self.kinds);
         // Words stand in pairs of a balanced one and one that fails: they are each other's partners.
-        Ok(Task {
-            domain: format!("{CLEAN} drawn words of {} brackets", self.length),
-            exhaustive: false,
-            inputs: Inputs::tokens(&rows).map_err(|e| e.to_string())?,
-            clean: CLEAN,
-            partner: (0..CLEAN).map(|i| i ^ 1).collect(),
-            reads: (0..CLEAN * pos).map(last).collect(),
-            answers: Answers::Classes((0..CLEAN * pos).map(answer).collect()),
-            d_out: 2,
-            columns: 2,
-            distance: Distance::CentredLogits,
-            vocabulary: letters.chain(["start", "end"]).map(Value::token).collect(),
-            modulus: None,
-        })
+        answered_last(
+            format!("{CLEAN} drawn words of {} brackets", self.length),
+            &rows,
+            |row| u32::from(failures(&row[1..row.len() - 1]).none()),
+            (0..CLEAN).map(|i| i ^ 1).collect(),
+            2,
+            letters.chain(["start", "end"]).map(Value::token).collect(),
+        )
     }
 
     fn truth(&self, _: &Network, _: &Context) -> Result<Truth, Error> {

@@ -6,11 +6,11 @@
 //! sum: with e the exponentials of its scores, an answer is `direct + sum e v / sum e`, and tables of e and
 //! e v for each (query, position, token) hold everything. So its accuracy is known, not sampled.
 
-use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule};
+use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule, answered_last};
 use crate::task::other_inputs;
-use crate::{Answers, Distance, Entry, Error, Parameters, Source, Standing, Task, Truth};
+use crate::{Answers, Entry, Error, Parameters, Source, Standing, Task, Truth};
 use flyroom_explanation::Value;
-use flyroom_network::{Architecture, Inputs, Network, Runner};
+use flyroom_network::{Architecture, Network, Runner};
 use flyroom_tensor::random::Generator;
 use flyroom_tensor::{Context, Stream, math};
 use serde::{Deserialize, Serialize};
@@ -115,22 +115,14 @@ impl Lesson for MaxOf4 {
         }
         let mut random = Stream::new(0, "max-of-4/evaluation").block(0);
         let rows: Vec<Vec<u32>> = (0..CLEAN).map(|_| drawn(self.vocab, &mut random)).collect();
-        let last = |i: usize| i % POS == POS - 1;
-        let answer = |i: usize| if last(i) { largest(&rows[i / POS]) } else { 0 };
-        Ok(Task {
-            domain: format!("{CLEAN} of all inputs of {POS} numbers below {}", self.vocab),
-            exhaustive: false,
-            inputs: Inputs::tokens(&rows).map_err(|e| e.to_string())?,
-            clean: CLEAN,
-            partner: other_inputs(CLEAN, 0),
-            reads: (0..CLEAN * POS).map(last).collect(),
-            answers: Answers::Classes((0..CLEAN * POS).map(answer).collect()),
-            d_out: self.vocab,
-            columns: self.vocab,
-            distance: Distance::CentredLogits,
-            vocabulary: (0..self.vocab as i64).map(Value::Int).collect(),
-            modulus: None,
-        })
+        answered_last(
+            format!("{CLEAN} of all inputs of {POS} numbers below {}", self.vocab),
+            &rows,
+            largest,
+            other_inputs(CLEAN, 0),
+            self.vocab,
+            (0..self.vocab as i64).map(Value::Int).collect(),
+        )
     }
 
     fn truth(&self, _: &Network, _: &Context) -> Result<Truth, Error> {
@@ -278,6 +270,7 @@ mod tests {
     use super::*;
     use crate::train::Nursery;
     use crate::{Organism, with_defaults};
+    use flyroom_network::Inputs;
 
     #[test]
     fn all_inputs_counted_by_tables_are_those_that_the_network_answers_rightly() {

@@ -20,8 +20,9 @@ pub(crate) use schedule::Schedule;
 use crate::organism::{as_parameters, typed};
 use crate::task::accuracy_and_loss;
 use crate::train::{Batch, Nursery, Training, init};
-use crate::{Answers, Bred, Entry, Error, Organism, Parameters, Task, Truth};
-use flyroom_network::{Architecture, Network, Runner};
+use crate::{Answers, Bred, Distance, Entry, Error, Organism, Parameters, Task, Truth};
+use flyroom_explanation::Value as Meaning;
+use flyroom_network::{Architecture, Inputs, Network, Runner};
 use flyroom_tensor::random::Generator;
 use flyroom_tensor::{Context, Graph, Stream, Value};
 use serde::Serialize;
@@ -51,6 +52,37 @@ pub(crate) struct Example {
     pub answers: Answers,
     /// Whether an answer counts, `[pos]` in the lesson's window.
     pub counts: Vec<bool>,
+}
+
+/// The evaluation set of sequences of one length whose last position alone is answered, with the
+/// class of each.
+pub(crate) fn answered_last(
+    domain: String,
+    rows: &[Vec<u32>],
+    answer: impl Fn(&[u32]) -> u32,
+    partner: Vec<usize>,
+    columns: usize,
+    vocabulary: Vec<Meaning>,
+) -> Result<Task, String> {
+    let inputs = Inputs::tokens(rows).map_err(|e| e.to_string())?;
+    let pos = inputs.pos();
+    let places = 0..rows.len() * pos;
+    let last = |i: usize| i % pos == pos - 1;
+    let class = |i: usize| if last(i) { answer(&rows[i / pos]) } else { 0 };
+    Ok(Task {
+        domain,
+        exhaustive: false,
+        inputs,
+        clean: rows.len(),
+        partner,
+        reads: places.clone().map(last).collect(),
+        answers: Answers::Classes(places.map(class).collect()),
+        d_out: columns,
+        columns,
+        distance: Distance::CentredLogits,
+        vocabulary,
+        modulus: None,
+    })
 }
 
 /// What one family of trained organisms brings.

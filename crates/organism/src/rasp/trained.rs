@@ -11,14 +11,14 @@
 
 use super::compile;
 use crate::labelled::Labelled;
-use crate::lesson::{Form, Schedule};
+use crate::lesson::{Form, Schedule, loss};
 use crate::organism::{as_parameters, typed};
 use crate::task::cross_entropy;
 use crate::train::{Batch, Nursery, Training, init};
 use crate::{Answers, Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth};
 use flyroom_explanation::rasp::Script;
 use flyroom_network::{Architecture, Network, Runner};
-use flyroom_tensor::{Context, Graph, Stream, Value};
+use flyroom_tensor::{Context, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -133,23 +133,6 @@ fn batch(recipe: &Recipe, tasks: &[Task], answered: &[Vec<usize>], seed: u64, t:
     out
 }
 
-/// Cross-entropy of classes, squared error of vectors, in the mean over the positions that count.
-fn loss(g: &mut Graph, logits: Value, classes: bool) -> Result<Value, flyroom_tensor::Error> {
-    let shape = g.shape(logits).to_vec();
-    let each = if classes {
-        let targets = g.index_input("targets", &shape[..2]);
-        g.cross_entropy(logits, targets)?
-    } else {
-        let targets = g.input("targets", &shape);
-        let off = g.sub(logits, targets)?;
-        g.mul(off, off)?
-    };
-    let shape = g.shape(each).to_vec();
-    let counts = g.input("counts", &shape);
-    let counted = g.mul(each, counts)?;
-    g.sum(counted)
-}
-
 /// How well a network does a program's tasks, beside what answers that do not look at the
 /// sequence would do.
 fn scores(tasks: &[Task], network: &Network, cx: &Context) -> Result<Parameters, Error> {
@@ -242,7 +225,7 @@ impl Organism for Trained {
             steps: recipe.schedule.steps,
             optimizer: &|t| recipe.schedule.adamw(t),
             data: &|t| batch(recipe, &tasks, &answered, seed, t),
-            loss: &|g, logits| loss(g, logits, classes),
+            loss: &|g, logits| loss(g, logits, classes, 0..g.shape(logits)[1]),
             probe_every: (recipe.schedule.steps / 20).max(1),
             probe: &|network| {
                 let mut scores = scores(&tasks, network, cx)?;
