@@ -5,7 +5,8 @@
 //! `>`, `<=`, `>=` or `between A and B`. A path is names joined by dots; `*` stands for every
 //! element of a list, a number for one of them, `length` for how many there are. If a command
 //! prints a list, its claims hold for every element. Exit code 2 is a failure. A program that the page
-//! shows before, in a block fenced as `rasp NAME.rasp`, lies in the folder under that name.
+//! shows before, in a block fenced as `rasp NAME.rasp`, lies in the folder under that name. Blocks of
+//! the same commands are run once, on whichever pages they stand.
 //!
 //! `check-fixtures` blocks need the environment variable `FLYROOM_FIXTURES` (`$FIXTURES` in their
 //! text), `check-long` blocks run with `FLYROOM_LONG=1`. What is skipped is said aloud, and
@@ -61,7 +62,7 @@ enum Op {
 
 #[derive(Debug, Clone)]
 struct Claim {
-    line: usize,
+    place: String,
     path: String,
     op: Op,
     text: String,
@@ -69,14 +70,13 @@ struct Claim {
 
 #[derive(Debug, Clone)]
 struct Step {
-    line: usize,
+    place: String,
     command: String,
     claims: Vec<Claim>,
 }
 
 #[derive(Debug, Clone)]
 struct Block {
-    page: String,
     kind: Kind,
     /// Names and texts of the programs that the page shows before.
     files: Vec<(String, String)>,
@@ -88,7 +88,7 @@ fn number(text: &str) -> Result<f64, String> {
 }
 
 /// A line that is a claim, or `None` if it is a command.
-fn claim(line: usize, text: &str) -> Result<Option<Claim>, String> {
+fn claim(place: &str, text: &str) -> Result<Option<Claim>, String> {
     let mut words = text.splitn(3, ' ');
     let (Some(path), Some(op), Some(rest)) = (words.next(), words.next(), words.next()) else {
         return Ok(None);
@@ -111,7 +111,7 @@ fn claim(line: usize, text: &str) -> Result<Option<Claim>, String> {
         }
         _ => return Ok(None),
     };
-    Ok(Some(Claim { line, path: path.into(), op, text: text.into() }))
+    Ok(Some(Claim { place: place.into(), path: path.into(), op, text: text.into() }))
 }
 
 /// The blocks of a page.
@@ -122,14 +122,15 @@ fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
     let mut open: Option<(Option<Kind>, Vec<Step>)> = None;
     for (i, raw) in text.lines().enumerate() {
         let (at, trimmed) = (i + 1, raw.trim());
-        let wrong = |why: &str| format!("docs/{page}:{at}: {why}");
+        let place = format!("docs/{page}:{at}");
+        let wrong = |why: &str| format!("{place}: {why}");
         if let Some(fence) = trimmed.strip_prefix("```") {
             match open.take() {
                 Some((Some(kind), steps)) => {
                     if steps.is_empty() || steps.iter().all(|s| s.claims.is_empty()) {
                         return Err(wrong("a check block that claims nothing"));
                     }
-                    all.push(Block { page: page.into(), kind, files: files.clone(), steps });
+                    all.push(Block { kind, files: files.clone(), steps });
                 }
                 Some((None, _)) => shown = None,
                 None => {
@@ -152,13 +153,13 @@ fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
         } else if let Some((Some(_), steps)) = &mut open
             && !trimmed.is_empty()
         {
-            match claim(at, trimmed).map_err(|e| wrong(&e))? {
+            match claim(&place, trimmed).map_err(|e| wrong(&e))? {
                 Some(c) => match steps.last_mut() {
                     Some(step) => step.claims.push(c),
                     None => return Err(wrong("a claim before any command")),
                 },
                 None => {
-                    steps.push(Step { line: at, command: trimmed.into(), claims: vec![] });
+                    steps.push(Step { place, command: trimmed.into(), claims: vec![] });
                 }
             }
         }
@@ -171,7 +172,25 @@ fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
 
 fn all_blocks() -> Vec<Block> {
     let found: Result<Vec<_>, _> = pages().iter().map(|(n, t)| blocks(n, t)).collect();
-    found.unwrap_or_else(|e| panic!("{e}")).concat()
+    let mut all: Vec<Block> = vec![];
+    for block in found.unwrap_or_else(|e| panic!("{e}")).concat() {
+        match all.iter_mut().find(|b| b.does_what(&block)) {
+            Some(same) => {
+                for (step, other) in same.steps.iter_mut().zip(block.steps) {
+                    step.claims.extend(other.claims);
+                }
+            }
+            None => all.push(block),
+        }
+    }
+    all
+}
+
+impl Block {
+    fn does_what(&self, other: &Block) -> bool {
+        let commands = |b: &Block| b.steps.iter().map(|s| s.command.clone()).collect::<Vec<_>>();
+        (self.kind, &self.files) == (other.kind, &other.files) && commands(self) == commands(other)
+    }
 }
 
 /// Every value at a path.
@@ -248,7 +267,7 @@ fn run(block: &Block, fixtures: &str) -> Vec<String> {
     }
     let mut failures = vec![];
     for step in &block.steps {
-        let place = format!("docs/{}:{}", block.page, step.line);
+        let place = &step.place;
         let text = step.command.replace("$FIXTURES", fixtures);
         let mut args: Vec<&str> = text.split_whitespace().collect();
         let out = match args[0] {
@@ -284,8 +303,8 @@ fn run(block: &Block, fixtures: &str) -> Vec<String> {
         for claim in &step.claims {
             for why in broken(claim, &printed) {
                 failures.push(format!(
-                    "docs/{}:{}: after flyroom {}\n    expected {}, {why}",
-                    block.page, claim.line, step.command, claim.text
+                    "{}: after flyroom {}\n    expected {}, {why}",
+                    claim.place, step.command, claim.text
                 ));
             }
         }
