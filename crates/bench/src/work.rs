@@ -29,8 +29,8 @@ use flyroom_organism::train::Nursery;
 use flyroom_organism::{self as organism, Organism, Parameters, Specimen, Subject, Truth};
 use flyroom_tensor::{Context, Stream};
 use flyroom_validate::{
-    Card, Observed, Trial, beliefs, exam, misdescribed, padded, parts, reassigned_parts, used,
-    wiring,
+    Card, Observed, Trial, beliefs, exam, geometry, misdescribed, padded, parts, reassigned_parts,
+    used, wiring,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -192,6 +192,18 @@ impl Bench {
     ) -> Result<Vec<CellResult>, Fault> {
         let absent = |why: &str| vec![base("mcc", 0.0).absent(Absent::NotApplicable, why)];
         let dictionary = Dictionary::load(&decomposition.path(""))?;
+        if let Some(shape) = &truth.shape {
+            return Ok(match geometry::latents(subject, shape, &dictionary)? {
+                Err(why) => vec![base("geometry", 0.0).absent(Absent::NotApplicable, why)],
+                Ok((of_latents, itself)) => {
+                    let mut row = base("geometry", of_latents.found.angles)
+                        .null(of_latents.null.angles)
+                        .oracle(itself.found.angles, OracleKind::Identity);
+                    row.details.insert("fit".into(), serde_json::to_value(of_latents)?);
+                    vec![row]
+                }
+            });
+        }
         if let Some(process) = &truth.process {
             return Ok(match beliefs::latents(s, process, &dictionary, &self.context)? {
                 Err(why) => vec![base("belief", 0.0).absent(Absent::NotApplicable, why)],

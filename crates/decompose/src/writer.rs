@@ -20,6 +20,10 @@ use flyroom_tensor::Tensor;
 pub(crate) fn writer(network: &Network, site: &str) -> Result<Option<Writer>, Error> {
     let name = match network.architecture() {
         Architecture::Autoencoder(_) => (site == "hook_hidden").then(|| "W".to_string()),
+        Architecture::Mlp(c) if c.residual && site == "hook_logits" => {
+            let last = c.d_hidden.len().checked_sub(1);
+            last.map(|i| format!("blocks.{i}.mlp.W_out"))
+        }
         Architecture::Mlp(_) if site == "hook_logits" => Some("unembed.W_U".into()),
         Architecture::Mlp(_) => {
             site.strip_suffix("mlp.hook_pre").map(|block| format!("{block}mlp.W_in"))

@@ -50,6 +50,8 @@ struct Settings {
     pairs: usize,
     /// Steps of a search.
     steps: usize,
+    /// How far places may be off, of the explanation.
+    tolerance: f64,
     /// Weight of the variance in the subspace that the variable's value does not explain; 0 is the
     /// method as published.
     purity: f64,
@@ -57,7 +59,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { program: String::new(), pairs: 128, steps: 60, purity: 0.3 }
+        Self { program: String::new(), pairs: 128, steps: 60, tolerance: 0.1, purity: 0.3 }
     }
 }
 
@@ -87,7 +89,7 @@ impl Describe for Das {
         MethodEntry {
             name: NAME,
             step: "describe",
-            version: 1,
+            version: 2,
             summary: "a program that answers as the network does, its variables where exchanges do what it says",
             source: "Geiger et al. 2023",
         }
@@ -108,6 +110,9 @@ impl Describe for Das {
         let bad = |why: &str| Error::Parameters { method: NAME.into(), why: why.into() };
         if !(2..=4096).contains(&settings.pairs) || settings.steps > 100_000 {
             return Err(bad("'pairs' is 2 to 4096 and 'steps' at most 100000"));
+        }
+        if !(0.0..=0.5).contains(&settings.tolerance) {
+            return Err(bad("'tolerance' is 0 to .5"));
         }
         if !(settings.purity.is_finite() && settings.purity >= 0.0) {
             return Err(bad("'purity' is a weight, 0 or more"));
@@ -190,7 +195,9 @@ impl Describe for Das {
             distance: false,
         };
         let body = Body::Rasp { program: h.program, readout: h.readout };
-        let mut out = Description::new(signed(NAME, subject, parts, body));
+        let mut explanation = signed(NAME, subject, parts, body);
+        explanation.tolerance = settings.tolerance;
+        let mut out = Description::new(explanation);
         // A grid stands beside its null, which is drawn where something is placed.
         out.grids.extend(grid.check().is_ok().then_some(grid));
         Ok(out)
@@ -302,7 +309,7 @@ impl<'r, 'a> Site<'r, 'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flyroom_explanation::{Relation, relate};
+    use flyroom_explanation::{Relation, TOLERANCE, relate};
     use flyroom_organism::train::Nursery;
     use flyroom_organism::{Specimen, Task, Truth, find};
     use flyroom_tensor::Context;
@@ -354,7 +361,11 @@ mod tests {
             let real = truth.parts.iter().find(|p| p.name == name || p.name == part.name).unwrap();
             let real = &real.alignments[0].selector;
             assert_eq!(real.site, found.site, "{name}");
-            assert_eq!(relate(found, real, site).unwrap().relation, Relation::Covers, "{name}");
+            assert_eq!(
+                relate(found, real, site, TOLERANCE).unwrap().relation,
+                Relation::Covers,
+                "{name}"
+            );
             assert!(code.dims() >= 1, "{name}");
         }
         let grid = &d.grids[0];

@@ -17,7 +17,7 @@
 use crate::body::{Ablation, Body, Cosines};
 use crate::part::{Alignment, Code};
 use crate::rasp::{Expr, Lambda, Predicate, Program, Rule};
-use crate::{Error, Explanation, Value};
+use crate::{Error, Explanation, TOLERANCE, Value};
 use flyroom_network::{Architecture, Edge, EdgeTable, Network, Receiver, Selector, Sender};
 use flyroom_tensor::math::{lgamma64, log2_64};
 use std::collections::BTreeSet;
@@ -157,6 +157,9 @@ pub fn size(e: &Explanation, setting: &Setting) -> Result<Size, Error> {
         }
     }
     out.items.push(("parts".into(), parts));
+    if e.tolerance != TOLERANCE {
+        out.items.push(("tolerance".into(), s.real()));
+    }
     out.items.push(("kind of body".into(), choice(BODIES)));
     match &e.body {
         Body::Rasp { program, readout } => {

@@ -138,22 +138,21 @@ impl<'a> Scene<'a> {
         };
         self.inputs.token_row(input).iter().map(value).collect()
     }
-
-    /// How an intervention's selector lies to an alignment.
-    fn overlap(&self, a: &Alignment, touched: &Selector) -> Result<Overlap, Error> {
-        // The site is looked up first, so that a misspelt one is an error and not "no change".
-        relate(&a.selector, touched, self.site(&touched.site)?)
-    }
 }
 
 /// How every selector that was met lies to every alignment: rows touch few places, many times.
-#[derive(Default)]
 struct Overlaps {
+    /// Of the explanation.
+    tolerance: f64,
     /// (touched, overlap with each alignment where it was asked for).
     met: Vec<(Selector, Vec<Option<Overlap>>)>,
 }
 
 impl Overlaps {
+    fn new(tolerance: f64) -> Self {
+        Self { tolerance, met: vec![] }
+    }
+
     /// The place of a selector among those that were met; checks a new one.
     fn meet(&mut self, scene: &Scene, touched: &Selector) -> Result<usize, Error> {
         if let Some(at) = self.met.iter().position(|(s, _)| s == touched) {
@@ -173,7 +172,11 @@ impl Overlaps {
         }
         match &mut overlaps[i] {
             Some(overlap) => Ok(overlap),
-            none => Ok(none.insert(scene.overlap(a, touched)?)),
+            // The site is looked up, so that a misspelt one is an error and not "no change".
+            none => {
+                let site = scene.site(&touched.site)?;
+                Ok(none.insert(relate(&a.selector, touched, site, self.tolerance)?))
+            }
         }
     }
 }
@@ -188,9 +191,9 @@ pub fn predict(e: &Explanation, scene: &Scene, rows: &[Row]) -> Result<Vec<Predi
     }
     match &e.body {
         Body::Rasp { program, readout } => {
-            rasp::Executor::new(&e.parts, program, readout, scene)?.predict(rows)
+            rasp::Executor::new(e, program, readout, scene)?.predict(rows)
         }
-        Body::Cosines(c) => cosines::Executor::new(&e.parts, c, scene)?.predict(rows),
+        Body::Cosines(c) => cosines::Executor::new(e, c, scene)?.predict(rows),
         Body::Circuit { edges, ablation } => circuit::predict(edges, *ablation, scene, rows),
         Body::Whole => circuit::predict_whole(scene, rows),
         Body::Snapshot => {
@@ -211,7 +214,7 @@ pub fn variables(
         return Ok(None);
     };
     scene.check_input(row.input)?;
-    rasp::Executor::new(&e.parts, program, readout, scene)?.trace(row).map(Some)
+    rasp::Executor::new(e, program, readout, scene)?.trace(row).map(Some)
 }
 
 /// Why a closed explanation abstains on an intervention's target, or the selector it acts on.

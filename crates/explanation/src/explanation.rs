@@ -18,6 +18,7 @@ use crate::Error;
 use crate::body::{Access, Body};
 use crate::part::{Code, Part};
 use crate::rasp::{Interpreter, READOUT};
+use crate::relation::TOLERANCE;
 use flyroom_network::Selector;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -25,6 +26,14 @@ use std::fmt::Write as _;
 
 /// Version of the file format that this crate writes.
 pub const SCHEMA: u32 = 1;
+
+fn exact() -> f64 {
+    TOLERANCE
+}
+
+fn is_exact(tolerance: &f64) -> bool {
+    *tolerance == TOLERANCE
+}
 
 /// Parts, what they do, and for what inputs that is claimed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +52,10 @@ pub struct Explanation {
     /// The inputs for which it is claimed, in words; empty means the organism's evaluation set.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// How far places may be off: a direction counts as covered by an intervention, or as left alone,
+    /// where the rest of it is at most this share of its length; in between nothing is predicted.
+    #[serde(default = "exact", skip_serializing_if = "is_exact")]
+    pub tolerance: f64,
     /// Variables with their places.
     pub parts: Vec<Part>,
     /// What they do.
@@ -58,6 +71,7 @@ impl Explanation {
             specimen: None,
             method: None,
             scope: String::new(),
+            tolerance: TOLERANCE,
             parts,
             body,
         }
@@ -70,6 +84,10 @@ impl Explanation {
 
     /// Fails, naming the part, when parts and body contradict each other.
     pub fn check(&self) -> Result<(), Error> {
+        // From .7 on a direction could be covered and left alone at once.
+        if !(0.0..=0.5).contains(&self.tolerance) {
+            return Err(Error::Body(format!("a tolerance of {}, not 0 to .5", self.tolerance)));
+        }
         let mut names = BTreeSet::new();
         for p in &self.parts {
             p.check()?;

@@ -6,8 +6,8 @@
 //! orthogonal, and *cuts* it otherwise. Positions do not cut: a variable has a value at each of
 //! them, so the shared positions are listed instead.
 //!
-//! A vector counts as inside or outside a subspace when what remains of it is at most
-//! [`TOLERANCE`] long. Places at different sites are disjoint; `blocks.i.hook_resid_post` and
+//! A unit vector counts as inside or outside a subspace when what remains of it is at most as long as
+//! the explanation's tolerance. Places at different sites are disjoint; `blocks.i.hook_resid_post` and
 //! `blocks.{i+1}.hook_resid_pre` are one site under two names.
 
 use crate::Error;
@@ -15,8 +15,10 @@ use flyroom_network::{Axis, Selector, Site};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Longest rest of a unit vector that counts as nothing.
+/// Longest rest of a unit vector that counts as nothing, where an explanation states no other.
 pub const TOLERANCE: f64 = 1e-4;
+/// How far products of a basis' rows may be from 1 and 0.
+const ORTHONORMAL: f64 = 1e-4;
 
 /// How an intervention lies to a variable's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl<'a> Subspace<'a> {
             for (j, b) in basis[..=i].iter().enumerate() {
                 let wanted = if i == j { 1.0 } else { 0.0 };
                 let got = dot(a, b);
-                if got.is_nan() || (got - wanted).abs() > TOLERANCE {
+                if got.is_nan() || (got - wanted).abs() > ORTHONORMAL {
                     let why = format!("rows {j} and {i} of the basis have product {got:.6}");
                     return Err(bad(why + ", the basis must be orthonormal"));
                 }
@@ -132,7 +134,7 @@ impl<'a> Subspace<'a> {
     }
 
     /// How `touched` lies to this subspace.
-    fn relation(&self, touched: &Self, unit: usize) -> Relation {
+    fn relation(&self, touched: &Self, unit: usize, tolerance: f64) -> Relation {
         if touched.dims() >= unit {
             return Relation::Covers;
         }
@@ -156,9 +158,9 @@ impl<'a> Subspace<'a> {
                 })
                 .collect(),
         };
-        if splits.iter().all(|(_, outside)| *outside <= TOLERANCE) {
+        if splits.iter().all(|(_, outside)| *outside <= tolerance) {
             Relation::Covers
-        } else if splits.iter().all(|(inside, _)| *inside <= TOLERANCE) {
+        } else if splits.iter().all(|(inside, _)| *inside <= tolerance) {
             Relation::Disjoint
         } else {
             Relation::Cuts
@@ -181,10 +183,10 @@ pub(crate) fn span(s: &Selector, site: &Site, axis: Axis) -> Result<Range<usize>
 }
 
 /// How an intervention on `touched` lies to a variable at `aligned`; `site` describes the site of
-/// `touched`. The order matters: whole against part covers, part against whole cuts.
+/// `touched`, `tolerance` is the longest rest of a unit vector that counts as nothing. The order matters: whole against part covers, part against whole cuts.
 ///
 /// ```
-/// use flyroom_explanation::{Relation, relate};
+/// use flyroom_explanation::{Relation, TOLERANCE, relate};
 /// use flyroom_network::{Axis, Site};
 /// let site = Site {
 ///     name: "hook_embed".into(),
@@ -192,14 +194,19 @@ pub(crate) fn span(s: &Selector, site: &Site, axis: Axis) -> Result<Range<usize>
 ///     shape: vec![1, 3, 8],
 /// };
 /// let aligned = "hook_embed[unit=2..4]".parse()?;
-/// let at = |s: &str| relate(&aligned, &s.parse().unwrap(), &site).unwrap();
+/// let at = |s: &str| relate(&aligned, &s.parse().unwrap(), &site, TOLERANCE).unwrap();
 /// assert_eq!(at("hook_embed[pos=1]").relation, Relation::Covers);
 /// assert_eq!(at("hook_embed[pos=1]").positions, [1]);
 /// assert_eq!(at("hook_embed[unit=3..6]").relation, Relation::Cuts);
 /// assert_eq!(at("hook_embed[unit=4..6]").relation, Relation::Disjoint);
 /// # Ok::<(), flyroom_network::Error>(())
 /// ```
-pub fn relate(aligned: &Selector, touched: &Selector, site: &Site) -> Result<Overlap, Error> {
+pub fn relate(
+    aligned: &Selector,
+    touched: &Selector,
+    site: &Site,
+    tolerance: f64,
+) -> Result<Overlap, Error> {
     if !same_site(&aligned.site, &touched.site) {
         return Ok(Overlap::disjoint());
     }
@@ -215,7 +222,7 @@ pub fn relate(aligned: &Selector, touched: &Selector, site: &Site) -> Result<Ove
     let all_heads = t.start <= a.start && a.end <= t.end;
     let unit = site.axis_len(Axis::Unit).unwrap_or(1);
     let (a, t) = (Subspace::of(aligned, unit)?, Subspace::of(touched, unit)?);
-    Ok(match a.relation(&t, unit) {
+    Ok(match a.relation(&t, unit, tolerance) {
         Relation::Disjoint => Overlap::disjoint(),
         Relation::Covers if all_heads => Overlap { relation: Relation::Covers, positions },
         _ => Overlap { relation: Relation::Cuts, positions },
@@ -243,7 +250,7 @@ mod tests {
     }
 
     fn relation(aligned: &Selector, touched: &Selector) -> Relation {
-        relate(aligned, touched, &site(None, 3)).unwrap().relation
+        relate(aligned, touched, &site(None, 3), TOLERANCE).unwrap().relation
     }
 
     const H: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -285,9 +292,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_off_by_less_than_the_tolerance_covers_or_is_disjoint() {
+        let x = on(&[&[1.0, 0.0, 0.0]]);
+        let off = (1.0f32 - 0.05 * 0.05).sqrt();
+        for (touched, within) in
+            [([off, 0.05, 0.0], Relation::Covers), ([0.05, off, 0.0], Relation::Disjoint)]
+        {
+            let at = |t| relate(&x, &on(&[&touched]), &site(None, 3), t).unwrap().relation;
+            assert_eq!((at(0.06), at(0.04)), (within, Relation::Cuts));
+        }
+    }
+
+    #[test]
     fn positions_are_shared_and_heads_cut() {
         let z = site(Some(3), 2);
-        let r = |a: &str, t: &str| relate(&a.parse().unwrap(), &t.parse().unwrap(), &z).unwrap();
+        let r = |a: &str, t: &str| {
+            relate(&a.parse().unwrap(), &t.parse().unwrap(), &z, TOLERANCE).unwrap()
+        };
         let whole = r("s[head=1]", "s[pos=1..3]");
         assert_eq!((whole.relation, whole.positions), (Relation::Covers, vec![1, 2]));
         assert_eq!(r("s[head=1]", "s[head=2]").relation, Relation::Disjoint);
@@ -300,7 +321,7 @@ mod tests {
     fn a_basis_that_is_not_orthonormal_is_an_error() {
         let x = on(&[&[1.0, 0.0, 0.0]]);
         for bad in [on(&[&[1.0, 1.0, 0.0]]), on(&[&[f32::NAN, 0.0, 0.0]]), on(&[&[1.0, 0.0]])] {
-            assert!(relate(&x, &bad, &site(None, 3)).is_err());
+            assert!(relate(&x, &bad, &site(None, 3), TOLERANCE).is_err());
         }
     }
 }

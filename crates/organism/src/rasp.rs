@@ -65,10 +65,13 @@ pub(crate) fn compile(organism: &str, script: &Script) -> Result<Compiled, Error
     let bad = |why: String| Error::Parameters { organism: organism.into(), why };
     let (v, n) = (script.vocabulary.len(), script.length);
     let total = (1..=n).try_fold(0usize, |t, n| t.checked_add(v.checked_pow(n as u32)?));
-    if n == 0 || v == 0 || total.is_none_or(|t| t > SEQUENCES) {
+    if n == 0 || v == 0 {
+        return Err(bad("no tokens or no length make no sequence; hint: 1 and more".into()));
+    }
+    if total.is_none_or(|t| t > SEQUENCES) {
         return Err(bad(format!(
-            "sequences of up to {n} of {v} tokens are none, or more than the {SEQUENCES} on which \
-             a program is run; hint: a shorter 'length:' or a smaller 'vocabulary:'"
+            "sequences of up to {n} of {v} tokens are more than the {SEQUENCES} on which a program \
+             is run; hint: a shorter 'length:' or a smaller 'vocabulary:'"
         )));
     }
     let lowered = lower::lower(organism, script)?;
@@ -239,7 +242,7 @@ impl Organism for Rasp {
     fn entry(&self) -> Entry {
         Entry {
             name: self.name,
-            version: 1,
+            version: 2,
             summary: self.summary,
             source: Source::Compiled,
             standing: Standing::Exact,

@@ -15,6 +15,7 @@
 //! | what does each part of an explanation do? | `part_effects.rs` |
 //! | do two explanations say the same? | `distance.rs` |
 //! | are different algorithms told apart? | `twins.rs` |
+//! | do things lie to each other as they should? | `geometry.rs` |
 //! | does it hold the beliefs that it needs? | `beliefs.rs` |
 
 pub mod absorption;
@@ -24,6 +25,7 @@ pub mod distance;
 mod effect;
 mod error;
 pub mod exam;
+pub mod geometry;
 mod null;
 pub mod part_effects;
 pub mod parts;

@@ -55,6 +55,13 @@ pub const METRICS: &[MetricEntry] = &[
         oracle: "the true directions of the variables that are used",
     },
     MetricEntry {
+        name: "geometry",
+        table: "parts",
+        summary: "correlation of the angles between the latents of values with those of their true shape",
+        null: "the same latents under names that changed places, 200 draws",
+        oracle: "the activations themselves",
+    },
+    MetricEntry {
         name: "belief",
         table: "parts",
         summary: "decades by which a linear read-out of the latents gives Bayes beliefs better than the history does",

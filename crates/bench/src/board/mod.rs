@@ -3,8 +3,8 @@
 //! Three tables and never one composite: parts recovered, wiring recovered, effects predicted; and a
 //! fourth, algorithms told apart, where a run has behaviour twins. Each
 //! row is one method on one organism by one metric, its score between its null and its oracle, with
-//! every seed shown. Whether a row is ranked is decided here and nowhere else (METRICS.md, The
-//! board), in this order; the first that holds wins:
+//! every seed shown. Whether a row is ranked is decided here and nowhere else, in this
+//! order; the first that holds wins:
 //!
 //! 1. a cell that it is made of failed or is not there: `failed`, with the seeds and the reason; the
 //!    mean of the other seeds is shown and has no rank, because seeds that fail are not drawn at

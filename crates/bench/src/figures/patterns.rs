@@ -6,7 +6,7 @@ use crate::report::{AttentionPatterns, Figure, PatternOfHead};
 use crate::store::Cell;
 use crate::work::Bench;
 use flyroom_describe::Grid;
-use flyroom_network::Runner;
+use flyroom_network::{Pattern, Runner};
 use std::collections::BTreeSet;
 
 /// Heads that are drawn.
@@ -20,7 +20,9 @@ pub fn patterns(
     seen: &[Grid],
 ) -> Result<Option<Figure>, Fault> {
     bench.subject(specimen, |subject, s| {
-        let Some(c) = subject.network().architecture().transformer() else { return Ok(None) };
+        // Weights that are no shares have no such picture.
+        let softmax = subject.network().architecture().transformer();
+        let Some(c) = softmax.filter(|c| c.pattern == Pattern::Softmax) else { return Ok(None) };
         let all: Vec<(usize, usize)> =
             (0..c.n_layers).flat_map(|l| (0..c.n_heads).map(move |h| (l, h))).collect();
         let pointed: Vec<Vec<(usize, usize)>> =

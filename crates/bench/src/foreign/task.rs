@@ -120,7 +120,8 @@ fn inputs(subject: &Subject) -> BTreeMap<String, RawTensor> {
     let (n, pos) = (task.inputs.len(), task.pos());
     let set = match &task.inputs {
         Inputs::Tokens { ids, .. } => integers(&[n, pos], ids.iter().map(|&id| id as usize)),
-        Inputs::Vectors { width, values } => reals(&[n, *width], values),
+        Inputs::Vectors { pos: 1, width, values } => reals(&[n, *width], values),
+        Inputs::Vectors { pos, width, values } => reals(&[n, *pos, *width], values),
     };
     let answers = match &task.answers {
         Answers::Classes(classes) => integers(&[n, pos], classes.iter().map(|&c| c as usize)),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{bca_interval, normal_quantile, t_quantile};
 
-/// From this many values the interval is BCa; below, Student's t (METRICS.md, Statistics).
+/// From this many values the interval is BCa; below, Student's t.
 const BCA_FROM: usize = 8;
 
 /// The mean; `None` of no values.

@@ -1,7 +1,7 @@
 //! The statistics that a board needs, and no more.
 //!
 //! Three to twenty seeds of one organism are the usual sample here, so the choices are those for
-//! small samples (METRICS.md, Statistics): a t interval below 8 seeds, BCa from there; methods are
+//! small samples: a t interval below 8 seeds, BCa from there; methods are
 //! compared by paired differences on the same specimens, never by two separate intervals.
 //!
 //! Everything is plain f64 in a fixed order over [`flyroom_tensor::math`]: a distribution from a

@@ -6,8 +6,11 @@ use anyhow::{Context as _, Result, bail};
 use flyroom_bench::clock::Stopwatch;
 use flyroom_explanation::Body;
 use flyroom_organism::{Organism, Parameters, Specimen, Standing, Task, Truth};
-use flyroom_validate::audit::{AUDIT_FILE, Audit, AuditedEdge, MOST_OPEN, Options, Outcome, audit};
+use flyroom_validate::audit::{
+    AUDIT_FILE, Audit, AuditedEdge, GeometryAudit, MOST_OPEN, Options, Outcome, audit,
+};
 use flyroom_validate::beliefs::BeliefScore;
+use flyroom_validate::geometry::Fit;
 use std::path::{Path, PathBuf};
 
 pub fn run(
@@ -234,6 +237,16 @@ pub fn text(a: &Audit) -> String {
                 &rows,
             ));
         }
+    }
+    if let Some(GeometryAudit { measured: m, .. }) = &a.geometry {
+        let line = |name: &str, f: &Fit| {
+            let mut row = vec![name.to_owned()];
+            row.extend([f.angles, f.residual, f.order].map(output::number));
+            row
+        };
+        let rows = [line("as they are called", &m.found), line("names permuted", &m.null)];
+        out.push('\n');
+        out.push_str(&output::table(&["tokens", "angles", "residual", "order"], &rows));
     }
     if let Some(b) = &a.beliefs {
         out.push('\n');

@@ -176,8 +176,11 @@ fn inputs(set: &Inputs) -> Result<RawTensor> {
         Inputs::Tokens { pos, ids } => {
             RawTensor::from_integers(&[set.len(), *pos], ids.iter().map(|&id| i64::from(id)))
         }
-        Inputs::Vectors { width, values } => {
+        Inputs::Vectors { pos: 1, width, values } => {
             RawTensor::from_tensor(&Tensor::new(&[set.len(), *width], values.clone())?)
+        }
+        Inputs::Vectors { pos, width, values } => {
+            RawTensor::from_tensor(&Tensor::new(&[set.len(), *pos, *width], values.clone())?)
         }
     })
 }

@@ -15,9 +15,20 @@ pub fn is(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "rasp")
 }
 
+/// A program and its text.
+fn read(path: &Path) -> Result<(Script, String)> {
+    if !path.exists() {
+        bail!(
+            "{}: there is no such file; hint: `flyroom show rasp` tells how one is written",
+            path.display()
+        );
+    }
+    Ok(Script::read(path)?)
+}
+
 /// Makes the text of a file the parameter of the organism that it is; gives the file's name.
 pub fn organism(path: &Path, set: &mut Parameters) -> Result<String> {
-    let (_, text) = Script::read(path)?;
+    let (_, text) = read(path)?;
     if set.insert(PROGRAM.into(), text.into()).is_some() {
         bail!("--set {PROGRAM}: {} is given too; hint: leave one out", path.display());
     }
@@ -26,7 +37,7 @@ pub fn organism(path: &Path, set: &mut Parameters) -> Result<String> {
 
 /// The variables, and what each reads.
 pub fn run(path: &Path, as_json: bool) -> Result<bool> {
-    let (script, _) = Script::read(path)?;
+    let (script, _) = read(path)?;
     let program = &script.program;
     if as_json {
         output::json(&json!({
@@ -65,7 +76,7 @@ pub fn trace(path: &Path, prompt: &str, ask: &Ask, as_json: bool) -> Result<bool
             "a program has one output and no tokenizer; hint: leave --generate and --tokenizer out"
         );
     }
-    let (script, _) = Script::read(path)?;
+    let (script, _) = read(path)?;
     let tokens = script.tokens(prompt).map_err(|e| anyhow::anyhow!("--prompt: {e}"))?;
     let program = Interpreter::new(&script.program)?;
     let trace = program.run(&tokens, &Overrides::none()).map_err(|e| {

@@ -1,8 +1,9 @@
 //! `flyroom run`: a plan, from breeding to the board.
 
+use super::rasp;
 use crate::args::{Args, Progress};
 use crate::{output, progress};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use flyroom_bench::assemble::Finished;
 use flyroom_bench::run::{EMBEDDED, catalog, run as carry_out};
 use flyroom_bench::{Board, Plan, ReportData, Store};
@@ -10,6 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// A plan from its file, or an embedded one by its name, and the folder of its run.
 pub fn plan(plan: Option<&Path>, out: Option<&Path>) -> Result<(Plan, PathBuf)> {
+    if let Some(path) = plan.filter(|p| rasp::is(p)) {
+        let path = path.display();
+        bail!("{path}: a program is no plan; hint: `flyroom breed {path}` breeds it");
+    }
     let named = |p: &Path| EMBEDDED.iter().find(|(name, _)| p == Path::new(name) && !p.exists());
     let (text, file) = match (plan, plan.map_or(EMBEDDED.first(), named)) {
         (Some(path), None) => {

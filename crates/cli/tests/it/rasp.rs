@@ -252,3 +252,21 @@ fn a_program_that_is_none_is_refused_before_anything_is_computed() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
 }
+
+#[test]
+fn a_program_that_is_not_there_or_is_taken_for_a_plan_has_a_way_out() {
+    let dir = scratch();
+    std::fs::write(dir.path().join("mine.rasp"), "length: 2\n").expect("a file");
+    for (ask, says) in [
+        ("breed none.rasp", ["none.rasp: there is no such file", "flyroom show rasp"]),
+        ("show none.rasp", ["none.rasp: there is no such file", "flyroom list"]),
+        ("run mine.rasp", ["mine.rasp: a program is no plan", "flyroom breed mine.rasp"]),
+        ("describe none --method eap --out x.json", ["none/specimen.json", "flyroom breed"]),
+    ] {
+        let ran = line(dir.path(), ask);
+        assert_eq!(ran.code, Some(2), "{ask}: {}", ran.stdout);
+        for what in says {
+            assert!(ran.stderr.contains(what), "{ask}: {}", ran.stderr);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::body::Cosines;
 use crate::part::{Code, Part, phasor};
-use crate::{Error, Value};
+use crate::{Error, Explanation, Value};
 use flyroom_network::{Operation, Row, Selector};
 use flyroom_tensor::math::sin_cos64;
 use std::collections::BTreeMap;
@@ -31,7 +31,11 @@ pub(super) struct Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    pub fn new(parts: &'a [Part], body: &'a Cosines, scene: &'a Scene<'a>) -> Result<Self, Error> {
+    pub fn new(
+        of: &'a Explanation,
+        body: &'a Cosines,
+        scene: &'a Scene<'a>,
+    ) -> Result<Self, Error> {
         let p = u64::from(body.modulus.max(1));
         let waves = body
             .terms
@@ -55,12 +59,12 @@ impl<'a> Executor<'a> {
             )));
         }
         Ok(Self {
-            parts,
+            parts: &of.parts,
             body,
             scene,
             waves,
             means: BTreeMap::new(),
-            overlaps: Overlaps::default(),
+            overlaps: Overlaps::new(of.tolerance),
         })
     }
 

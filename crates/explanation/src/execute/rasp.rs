@@ -13,16 +13,18 @@ use super::{
 use crate::body::Readout;
 use crate::part::Part;
 use crate::rasp::{Interpreter, Override, Overrides, Program, Trace};
-use crate::{Error, Value};
+use crate::{Error, Explanation, Value};
 use flyroom_network::{Operation, Row};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Farthest that given coordinates may lie from a value's code, relative to max(1, their length).
+/// [`Executor::near`] at least.
 const NEAR: f64 = 1e-3;
 
 pub(super) struct Executor<'a> {
     parts: &'a [Part],
+    /// Farthest that given coordinates may lie from a value's code, relative to max(1, their length).
+    near: f64,
     program: &'a Program,
     readout: &'a Readout,
     scene: &'a Scene<'a>,
@@ -34,20 +36,21 @@ pub(super) struct Executor<'a> {
 
 impl<'a> Executor<'a> {
     pub fn new(
-        parts: &'a [Part],
+        of: &'a Explanation,
         program: &'a Program,
         readout: &'a Readout,
         scene: &'a Scene<'a>,
     ) -> Result<Self, Error> {
         let interpreter = Interpreter::new(program)?;
         Ok(Self {
-            parts,
+            parts: &of.parts,
+            near: of.tolerance.max(NEAR),
             program,
             readout,
             scene,
             interpreter,
             clean: BTreeMap::new(),
-            overlaps: Overlaps::default(),
+            overlaps: Overlaps::new(of.tolerance),
         })
     }
 
@@ -152,7 +155,7 @@ impl<'a> Executor<'a> {
                                 let length =
                                     x.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>();
                                 match a.code.decode(&x) {
-                                    Some(d) if d.distance <= NEAR * length.sqrt().max(1.0) => {
+                                    Some(d) if d.distance <= self.near * length.sqrt().max(1.0) => {
                                         d.value
                                     }
                                     _ => {

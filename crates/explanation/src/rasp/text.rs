@@ -12,6 +12,7 @@
 //! | `text/parser.rs` | tokens to statements |
 //! | `text/lower.rs` | statements to variables: names, selectors, steps of at most two sequences |
 //! | `text/kind.rs` | which kinds of values an expression can have |
+//! | `text/words.rs` | words that are asked for and that nothing can be |
 //! | `text/print.rs` | a script as text |
 //!
 //! ```
@@ -38,6 +39,7 @@ mod parser;
 mod print;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use diagnostic::Diagnostic;
 
@@ -89,16 +91,22 @@ impl Script {
             let why = format!("this text is too large: a program has {BYTES} bytes at most");
             return Err(Diagnostic::new("", 0..0, why, "split it, or cut what it does not need"));
         }
+        // Some editors begin a file with a mark of the byte order.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         lower::lower(text, parser::parse(text)?)
     }
 
     /// Reads a file; gives its text too. No more of it is read than a program may have.
     pub fn read(path: &Path) -> Result<(Self, String), Error> {
-        let mut text = String::new();
+        let mut bytes = vec![];
         File::open(path)
-            .and_then(|f| f.take(BYTES as u64 + 1).read_to_string(&mut text))
+            .and_then(|f| f.take(BYTES as u64 + 1).read_to_end(&mut bytes))
             .map_err(|e| Error::file(path, e))?;
         let place = |source| Error::TextFile { path: path.into(), source: Box::new(source) };
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let why = format!("this is no text: byte {} is no UTF-8", e.utf8_error().valid_up_to());
+            place(Diagnostic::new("", 0..0, why, "a program is plain text, see docs/rasp.md"))
+        })?;
         Ok((Self::parse(&text).map_err(place)?, text))
     }
 

@@ -38,6 +38,7 @@ impl Labelled {
             explanation: Some(frame.explanation()?),
             variables: frame.exam()?,
             process: None,
+            shape: None,
         })
     }
 

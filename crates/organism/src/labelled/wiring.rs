@@ -7,7 +7,10 @@
 //! scores of some query against each other, for a shift of all of them is no change.
 
 use crate::{Error, Task};
-use flyroom_network::{Edge, EdgeTable, Network, Receiver, Runner, Sender, TransformerConfig};
+use flyroom_network::{
+    Edge, EdgeTable, Intervention, Network, Operation, Receiver, Row, Runner, Sender,
+    TransformerConfig,
+};
 use flyroom_tensor::{Context, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,8 +105,9 @@ impl<'a> Wiring<'a> {
     }
 
     /// Whether an MLP reads of the embedding that a place is BOS, and nothing comes of it on any of these
-    /// tasks: the neurons that read it are silent at every other place, and what the MLP makes at BOS is
-    /// brought nowhere else. A compiler writes such weights where a neuron would answer to BOS.
+    /// tasks: what the MLP makes at BOS is brought nowhere else, and at every other place the neurons that read
+    /// it are silent, or no output changes where they are made so. A compiler writes such weights where
+    /// a neuron would answer to BOS.
     pub fn idle(
         &self,
         e: Edge,
@@ -123,11 +127,53 @@ impl<'a> Wiring<'a> {
             // BOS is at position 0 and nowhere else.
             let places = fired.data().chunks_exact(w.len().max(1)).enumerate();
             let mut behind = places.filter(|(i, _)| i % task.pos() != 0);
-            if behind.any(|(_, x)| x.iter().zip(w).any(|(x, w)| *w != 0.0 && *x > 0.0)) {
+            if behind.any(|(_, x)| x.iter().zip(w).any(|(x, w)| *w != 0.0 && *x > 0.0))
+                && self.answers_to_bos(e, &task, cx)?
+            {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether an output changes when BOS is brought to a place along an edge, where all else is as it is
+    /// or where another edge into the same component carries nothing.
+    fn answers_to_bos(&self, e: Edge, task: &Task, cx: &Context) -> Result<bool, Error> {
+        let (n, d) = (task.clean, self.config.d_model);
+        let task =
+            task.restricted(&(0..TRIED.min(n)).map(|i| i * n / TRIED.min(n)).collect::<Vec<_>>());
+        let runner = Runner::new(self.network, &task.inputs, cx)?;
+        let clean = runner.logits()?;
+        let readings: Vec<Vec<f32>> =
+            (0..task.clean).map(|i| task.reading(i, clean.row(i))).collect();
+        let scale = readings.iter().flatten().fold(0f32, |m, y| m.max(y.abs()));
+        let embed = runner.clean("hook_embed")?;
+        let beside = self.edges().filter(|o| o.to == e.to && o.from != e.from);
+        let beside: Vec<Option<Edge>> = std::iter::once(None).chain(beside.map(Some)).collect();
+        for with in beside {
+            let silenced: Vec<Intervention> = with
+                .map(|edge| Intervention::edges(vec![edge], Operation::Zero))
+                .into_iter()
+                .collect();
+            for p in 1..task.pos() {
+                let (mut alone, mut both) = (vec![], vec![]);
+                for input in 0..task.clean {
+                    let mut values = embed.row(input).to_vec();
+                    values.copy_within(..d, p * d);
+                    let brought = Intervention::edges(vec![e], Operation::Set { values });
+                    let all = silenced.iter().cloned().chain([brought]).collect();
+                    both.push(Row { input, interventions: all });
+                    alone.push(Row { input, interventions: silenced.clone() });
+                }
+                for (i, (a, b)) in runner.run(&alone)?.iter().zip(runner.run(&both)?).enumerate() {
+                    let (a, b) = (task.reading(i, a), task.reading(i, &b));
+                    if a.iter().zip(&b).any(|(a, b)| (a - b).abs() > MOVED * scale) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a key or a value reads what a component writes, or what is made of it at the same place.

@@ -185,7 +185,7 @@ impl Organism for Compressed {
     fn entry(&self) -> Entry {
         Entry {
             name: self.name,
-            version: 1,
+            version: 2,
             summary: self.summary,
             source: Source::Constrained,
             standing: Standing::Contested,

@@ -10,6 +10,8 @@ use flyroom_explanation::{Code, Value};
 
 /// Values of a domain at most.
 const VALUES: usize = 1024;
+/// Largest size of a number: a weight holds seven digits.
+const LARGEST: f64 = 1e6;
 /// Numbers nearer than this are one.
 const SAME: f64 = 1e-9;
 
@@ -51,6 +53,10 @@ impl Domain {
         let form = if numbers && reals { Form::Number } else { Form::OneHot };
         if form == Form::Number {
             values = numbers_once(values);
+        }
+        let far = |v: &&Value| v.number().is_some_and(|x| x.abs() > LARGEST);
+        if let (Form::Number, Some(x)) = (form, values.iter().find(far)) {
+            return Err(format!("can be {x}, beyond {LARGEST}; hint: smaller numbers"));
         }
         if values.is_empty() {
             return Err("has no value on any input; hint: leave it out".into());

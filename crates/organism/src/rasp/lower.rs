@@ -111,6 +111,10 @@ pub(super) fn lower(organism: &str, script: &Script) -> Result<Lowered, Error> {
         l.variable(v)?;
     }
     let output = script.program.output.clone();
+    if l.steps[l.slot(&output)?].domain.all().len() == 1 {
+        let why = "is the same on every input; hint: return what depends on tokens or on indices";
+        return l.refuse(&output, why);
+    }
     let program = Program { variables: l.out, output, bos: script.program.bos };
     Ok(Lowered { program, steps: l.steps, causal: l.causal })
 }

@@ -8,7 +8,8 @@
 //!
 //! *Neurons.* A step at t in a gap of width g is relu(k (z - t) + 1/2) - relu(k (z - t) - 1/2) with
 //! 1 / k = .8 g: 0 below the gap and 1 above, whatever the rounding of z. A function of a number is a
-//! sum of steps in the gaps between its values, one of one-hot variables has a step at 1/2 of x_u, or
+//! sum of steps in the gaps between its values, each mirrored where its neurons then hold less
+//! (1 - step(-z)); one of one-hot variables has a step at 1/2 of x_u, or
 //! at 3/2 of x_u + y_v, for each combination. A linear function is relu(z) - relu(-z).
 //!
 //! *BOS.* Its position holds what its own head wrote there; every reader subtracts that, so that
@@ -332,21 +333,32 @@ impl Writing<'_> {
         let images = thresholds(f, self.domain(x))?;
         let points: Vec<f64> =
             self.domain(x).all().iter().map(|v| v.number().unwrap_or(0.0)).collect();
+        let lowest = points.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = points.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let mut out = vec![];
+        let mut constant = vec![0.0; to.dims()];
         let mut before: Option<(f64, Vec<f64>)> = None;
         for (upper, image) in images {
             let here = to.encode(&image);
-            match before {
-                None => out.push(Neuron { read: vec![], bias: 1.0, out: write(&here, 1.0) }),
-                Some((at, last)) => {
-                    let change: Vec<f64> = here.iter().zip(&last).map(|(a, b)| a - b).collect();
-                    let gap = points.iter().map(|p| (p - at).abs()).fold(f64::INFINITY, f64::min);
-                    let read = vec![(self.dim(x, 0), 1.0)];
-                    out.extend(step(read, at, 2.0 * gap, |factor| write(&change, factor)));
-                }
+            let last = before.as_ref().map_or(&constant, |(_, last)| last);
+            let change: Vec<f64> = here.iter().zip(last).map(|(a, b)| a - b).collect();
+            let Some((at, _)) = before else {
+                constant = change;
+                before = Some((upper, here));
+                continue;
+            };
+            let gap = points.iter().map(|p| (p - at).abs()).fold(f64::INFINITY, f64::min);
+            // Neurons are active on the side on which they have less to hold: fewer bits are lost.
+            let below = at - lowest < highest - at;
+            let side = if below { -1.0 } else { 1.0 };
+            if below {
+                constant.iter_mut().zip(&change).for_each(|(c, x)| *c += x);
             }
+            let read = vec![(self.dim(x, 0), side)];
+            out.extend(step(read, side * at, 2.0 * gap, |factor| write(&change, side * factor)));
             before = Some((upper, here));
         }
+        out.push(Neuron { read: vec![], bias: 1.0, out: write(&constant, 1.0) });
         Ok(out)
     }
 

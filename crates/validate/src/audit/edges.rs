@@ -296,12 +296,8 @@ fn joint(
         return Ok(BTreeMap::new());
     };
     let own = spread(full.task.clean, JOINT_INPUTS);
-    let sample = Sample {
-        task: full.task.restricted(&own),
-        means: full.means.clone(),
-        exhaustive: false,
-        scale: full.scale,
-    };
+    let sample =
+        Sample { task: full.task.restricted(&own), means: full.means.clone(), exhaustive: false };
     let others = (0..table.edges.len()).filter(|&e| !known.contains_key(&table.edges[e]));
     let candidates: Vec<usize> = quiet.iter().copied().chain(others).collect();
     let found = ground
@@ -322,8 +318,14 @@ fn control(table: &EdgeTable, claimed: usize, active: &BTreeSet<Edge>) -> Option
         return None;
     }
     let mut g = Stream::new(0, "audit/edges").block(0);
-    let drawn = g.choose(n, claimed);
-    let right = drawn.iter().filter(|&&i| active.contains(&table.edges[i])).count();
+    let right =
+        |drawn: &[usize]| drawn.iter().filter(|&&i| active.contains(&table.edges[i])).count();
+    let mut drawn = g.choose(n, claimed);
+    // Few edges can be drawn as they are: that is no control.
+    while active.len() == claimed && right(&drawn) == claimed {
+        drawn = g.choose(n, claimed);
+    }
+    let right = right(&drawn);
     let what = "as many edges drawn at random: share of them that is active";
     Some(Control::at_most(
         what,
@@ -353,8 +355,6 @@ struct Sample {
     exhaustive: bool,
     /// Means of every sender over all inputs of the length, `[pos, d_model]`.
     means: BTreeMap<Sender, Vec<f32>>,
-    /// Largest clean output that counts.
-    scale: f64,
 }
 
 impl Sample {
@@ -371,15 +371,7 @@ impl Sample {
             let mean = runner.mean(&site)?;
             means.insert(sender, of_head(&mean, heads, unit, head));
         }
-        let task = task.restricted(&own);
-        let runner = Runner::new(&ground.specimen.network, &task.inputs, &ground.alone())?;
-        let clean = runner.logits()?;
-        let mut scale = 0f64;
-        for i in 0..task.clean {
-            let y = task.reading(i, clean.row(i));
-            scale = y.iter().map(|y| f64::from(y.abs())).fold(scale, f64::max);
-        }
-        Ok(Self { task, exhaustive, means, scale: scale.max(f64::MIN_POSITIVE) })
+        Ok(Self { task: task.restricted(&own), exhaustive, means })
     }
 
     /// Patches some edges, one at a time, under every corruption.
@@ -411,7 +403,7 @@ impl Sample {
                 for (row, y) in rows.iter().zip(runner.run(&rows)?) {
                     let after = self.task.reading(row.input, &y);
                     for (a, b) in after.iter().zip(&readings[row.input]) {
-                        let d = f64::from(a - b).abs() / self.scale;
+                        let d = f64::from(a - b).abs() / ground.scale;
                         // What is no number has moved.
                         let d = if d.is_nan() { f64::MAX } else { d };
                         if d > best.size {
@@ -487,7 +479,7 @@ impl Sample {
                     let (a, b) =
                         (self.task.reading(row.input, &a), self.task.reading(row.input, &b));
                     for (a, b) in a.iter().zip(&b) {
-                        effect = effect.max(f64::from(a - b).abs() / self.scale);
+                        effect = effect.max(f64::from(a - b).abs() / ground.scale);
                     }
                 }
                 if best.is_none_or(|b| effect > b.effect) {

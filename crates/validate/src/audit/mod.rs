@@ -10,6 +10,7 @@
 //! | features | a direction holds what its name says | `features.rs` |
 //! | edges | an edge moves an output under some corruption if and only if the truth has it | `edges.rs` |
 //! | program | setting and exchanging variables does to the outputs what the program says | `program.rs` |
+//! | geometry | tokens lie to each other as the truth says | `geometry.rs` |
 //! | beliefs | the beliefs of the process that makes the data lie in the residual stream, and are used | `beliefs.rs` |
 //!
 //! Each check counts what it compared, names the first counterexamples and brings a control that
@@ -28,6 +29,7 @@ mod beliefs;
 mod check;
 mod edges;
 mod features;
+mod geometry;
 mod program;
 mod sites;
 pub(crate) mod wanted;
@@ -37,11 +39,13 @@ pub use check::{Check, Control, Counterexample, Outcome};
 pub(crate) use edges::own as written_by;
 pub use edges::{AMPLIFIED, AuditedEdge, Corruption, EdgesAudit};
 pub use features::FeaturesAudit;
+pub use geometry::{GeometryAudit, SHAPED, UNMATCHED};
 pub use program::{MOST_OPEN, OpenVariable, ProgramAudit};
 pub use sites::{SitesAudit, VariableReading};
 
 use crate::Error;
 use flyroom_explanation::Code;
+use flyroom_network::Runner;
 use flyroom_organism::{Specimen, Standing, Task, Truth};
 use flyroom_tensor::{Context, hash};
 use serde::{Deserialize, Serialize};
@@ -116,6 +120,9 @@ pub struct Audit {
     pub edges: EdgesAudit,
     /// What the program predicts.
     pub program: ProgramAudit,
+    /// Whether tokens have the shape that is claimed, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geometry: Option<GeometryAudit>,
     /// Whether beliefs are held, where the data come from a process that has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beliefs: Option<BeliefsAudit>,
@@ -142,6 +149,7 @@ impl Audit {
             ("edges", &self.edges.check),
             ("program", &self.program.check),
         ];
+        all.extend(self.geometry.iter().map(|g| ("geometry", &g.check)));
         all.extend(self.beliefs.iter().map(|b| ("beliefs", &b.check)));
         all
     }
@@ -166,14 +174,17 @@ pub fn audit(
     options: &Options,
     cx: &Context,
 ) -> Result<Audit, Error> {
-    let ground = Ground { specimen, truth, tasks, options, cx };
+    let scale = largest_output(specimen, tasks, cx)?;
+    let ground = Ground { specimen, truth, tasks, options, cx, scale };
     let sites = sites::check(&ground)?;
     let features = features::check(&ground)?;
     let edges = edges::check(&ground)?;
     let program = program::check(&ground)?;
+    let geometry = geometry::check(&ground)?;
     let beliefs = beliefs::check(&ground)?;
     let mut outcomes =
         [&sites.check, &features.check, &edges.check, &program.check].map(|c| c.outcome).to_vec();
+    outcomes.extend(geometry.iter().map(|g| g.check.outcome));
     outcomes.extend(beliefs.iter().map(|b| b.check.outcome));
     let outcome = if outcomes.contains(&Outcome::Fails) {
         Outcome::Fails
@@ -203,6 +214,7 @@ pub fn audit(
         features,
         edges,
         program,
+        geometry,
         beliefs,
         outcome,
         claimed: truth.standing,
@@ -218,6 +230,21 @@ struct Ground<'a> {
     tasks: &'a [Task],
     options: &'a Options,
     cx: &'a Context,
+    /// Largest clean output that counts, over all lengths: on the inputs of one, all may be 0.
+    scale: f64,
+}
+
+fn largest_output(specimen: &Specimen, tasks: &[Task], cx: &Context) -> Result<f64, Error> {
+    let mut largest = f64::MIN_POSITIVE;
+    for task in tasks {
+        let runner = Runner::new(&specimen.network, &task.inputs, cx)?;
+        let clean = runner.logits()?;
+        for i in 0..task.clean {
+            let y = task.reading(i, clean.row(i));
+            largest = y.iter().map(|y| f64::from(y.abs())).fold(largest, f64::max);
+        }
+    }
+    Ok(largest)
 }
 
 impl Ground<'_> {

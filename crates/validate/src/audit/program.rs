@@ -408,7 +408,6 @@ struct Examiner<'s, 'a> {
     wanted: Option<Wanted<'s>>,
     /// As in [`Job`].
     excused: bool,
-    scale: f64,
     check: Check,
     compared: Compared,
 }
@@ -424,7 +423,6 @@ impl<'s, 'a> Examiner<'s, 'a> {
         let logits = subject.runner.logits()?;
         let clean: Vec<Vec<f32>> =
             (0..task.clean).map(|i| task.reading(i, logits.row(i))).collect();
-        let scale = clean.iter().flatten().map(|y| f64::from(y.abs())).fold(0.0, f64::max);
         let stage = Stage::new(subject);
         let rows: Vec<Row> =
             (0..task.clean).map(|input| Row { input, interventions: vec![] }).collect();
@@ -453,7 +451,6 @@ impl<'s, 'a> Examiner<'s, 'a> {
             numbers,
             wanted,
             excused,
-            scale: scale.max(f64::MIN_POSITIVE),
             check: Check::empty(),
             compared: Compared::new(ground.truth.variables.len()),
         })
@@ -507,7 +504,7 @@ impl<'s, 'a> Examiner<'s, 'a> {
     /// nor where it is open; a control that prefers nothing at all is not right for that.
     fn decided(&self, said: &Said, got: &[f32]) -> bool {
         let columns = self.subject.task.columns.max(1);
-        let equal = (self.ground.options.within * self.scale) as f32;
+        let equal = (self.ground.options.within * self.ground.scale) as f32;
         let largest = |x: &[f32]| (0..x.len()).fold(0, |b, i| if x[i] > x[b] { i } else { b });
         // As large as the largest, up to rounding: a mixture of two letters decides for neither.
         let preferred = |s: &[f32], i: usize| s[i] >= s[largest(s)] - equal;
@@ -601,8 +598,8 @@ impl<'s, 'a> Examiner<'s, 'a> {
 
     fn compare_one(&mut self, act: Act, row: &Row, said: Option<Said>, y: &[f32]) {
         let exact = self.ground.exact();
-        let within = self.ground.options.within * self.scale;
-        let moves = self.ground.moves() * self.scale;
+        let within = self.ground.options.within * self.ground.scale;
+        let moves = self.ground.moves() * self.ground.scale;
         let columns = self.subject.task.columns.max(1);
         let own = &self.clean[row.input];
         // Declining says "no effect".
@@ -666,7 +663,7 @@ impl<'s, 'a> Examiner<'s, 'a> {
             self.compared.squared_effect += effect;
         }
         if worst.is_finite() {
-            let relative = worst / self.scale;
+            let relative = worst / self.ground.scale;
             self.check.largest_error = self.check.largest_error.max(relative);
         }
         let wrong = match (exact, &said) {

@@ -47,15 +47,16 @@ answer = if tokens != \"c\" then \"-\" else (if same > 1 then \"seen\" else \"ne
 return answer
 ";
 
-/// No mean is as small as 0, which is what a mean of nothing is: the class of 0 has a guard at BOS
-/// that no input shows.
+/// No mean is 0, which is what a mean of nothing is, and steps rise from there to both sides: the class
+/// of 0 has a guard at BOS that no input shows.
 const MEAN: &str = "\
-vocabulary: 1 2 4
+vocabulary: a b c d
 length: 3
 
-so_far = mean(causal(select(tokens, tokens, true)), tokens)
-above = round(tokens - so_far)
-return above
+side = {a: -4, b: -3, c: 3, d: 4}[tokens]
+own = mean(select(tokens, tokens, ==), side)
+answer = if tokens == \"a\" then round(own) else 0 - round(own)
+return answer
 ";
 
 /// One thing twice.
@@ -67,6 +68,34 @@ x = {a: b, b: c, c: a}[tokens]
 y = {a: b, b: c, c: a}[tokens]
 out = if x == y then y else \"a\"
 return out
+";
+
+/// The class of a mean of 0 is written by neurons that answer to BOS, and every number times 0 is 0: what
+/// they read of BOS moves nothing.
+const TIMES_NOTHING: &str = "\
+vocabulary: a b
+length: 3
+
+side = {a: 1, b: -1}[tokens]
+balance = mean(select(indices, indices, <=), side)
+sum = balance * (indices + 1)
+return sum
+";
+
+/// On sequences of one token every output is 0.
+const FROM_NOTHING: &str = "\
+vocabulary: a b c
+length: 3
+
+half = indices / 2
+return half
+";
+
+/// One edge of nine, and the answer itself.
+const NOTHING_TO_DO: &str = "\
+vocabulary: a b c
+length: 3
+return tokens
 ";
 
 fn compiled(text: &str, seed: u64) -> (Specimen, Truth) {
@@ -106,6 +135,15 @@ fn neurons_that_read_what_the_program_passes_over_and_guards_that_no_input_shows
     assert_eq!((a.outcome, a.standing), (Outcome::Holds, Standing::Exact), "{a:#?}");
     let guard = a.edges.edges.iter().find(|e| e.active.is_empty()).and_then(|e| e.jointly);
     assert_eq!(guard.map(|j| j.corruption), Some(Corruption::Exchanged), "{:#?}", a.edges);
+}
+
+#[test]
+fn programs_with_little_in_them_hold() {
+    for text in [TIMES_NOTHING, FROM_NOTHING, NOTHING_TO_DO] {
+        let (specimen, truth) = compiled(text, 0);
+        let a = on_all_inputs(&specimen, &truth, 3);
+        assert_eq!((a.outcome, a.standing), (Outcome::Holds, Standing::Exact), "{text}{a:#?}");
+    }
 }
 
 /// By hand: the 30 inputs to length 4 have 2 + 8 + 24 + 64 = 98 positions; at each `all` is set to each

@@ -14,16 +14,14 @@ const FOUR: [&str; 4] = ["hist", "reverse", "sort_unique", "frac_prevs_x"];
 #[test]
 fn the_programs_of_the_four_predict_every_in_domain_intervention() {
     for name in FOUR {
-        for rotated in [None, Some(1)] {
+        // As it was compiled on short inputs, turned on those of the full length.
+        for (rotated, length) in [(None, Some(3)), (Some(1), None)] {
             let file = format!("tracr/{name}.safetensors");
-            let Some((specimen, truth, full)) = imported("tracr", &file, rotated) else { return };
+            let Some((specimen, truth, _)) = imported("tracr", &file, rotated) else { return };
             let organism = flyroom_organism::find(&specimen.spec.organism).unwrap();
-            // The full length and a shorter one.
-            let short = organism.task(&specimen.spec.parameters, Some(3)).unwrap();
-            for task in [&full, &short] {
-                let subject = Subject::new(&specimen, task, &Context::single()).unwrap();
-                truth_holds_and_controls_are_blamed(&subject, &truth);
-            }
+            let task = organism.task(&specimen.spec.parameters, length).unwrap();
+            let subject = Subject::new(&specimen, &task, &Context::single()).unwrap();
+            truth_holds_and_controls_are_blamed(&subject, &truth);
         }
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn lower(text: &str, parsed: Parsed) -> Result<Script> {
     for s in &statements {
         l.statement(s)?;
     }
+    super::words::check(text, &vocabulary, &statements)?;
     let (name, at) = output;
     match l.look_up(&name, &at)? {
         Named::Sequence(_) => {}
@@ -95,6 +96,10 @@ fn tokens_of(
         if !matches!(v, Value::Int(_) | Value::Token(_)) {
             let why = format!("a token is a word or an integer, not {}", shown(&name));
             return wrong(at, why, "a word of the language stands in double quotes: \"true\"");
+        }
+        if name.contains(char::is_whitespace) || name.is_empty() {
+            let why = format!("the token \"{}\" is empty or has a space in it", shown(&name));
+            return wrong(at, why, "tokens are separated by spaces: my_mine");
         }
         if name == BOS {
             let why = format!("{BOS} is what a network reads before every sequence");

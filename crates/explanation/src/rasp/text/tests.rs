@@ -98,7 +98,8 @@ fn a_choice_between_two_sequences_by_a_third_is_two_steps() {
     assert_eq!(names(&s)[6..], ["out_choice", "out"]);
     assert_eq!(output(body, "a b a c"), ints("2424"));
     // The word for the other branch is none of the program's.
-    let s = script(&body.replace("\"a\"", "\"else\""));
+    let body = body.replace("\"a\"", "\"else\"");
+    let s = Script::parse(&format!("vocabulary: a \"else\"\nlength: 5\n{body}")).unwrap();
     assert!(matches!(&s.program.variables[6].expr, Expr::SequenceMap { f, .. }
         if format!("{f:?}").contains("Token(\"else_\")")));
 }

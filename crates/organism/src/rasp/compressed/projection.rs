@@ -26,6 +26,8 @@ const OFF_NUMBER: f32 = 0.01;
 const OFF_STEP: f32 = 0.1;
 /// Weight of the distance from orthogonal rows.
 const ORTHOGONAL: f32 = 0.1;
+/// Tolerance of the truth: what a step between 0 and 1 bears on both sides.
+const TOLERANCE: f64 = 0.1;
 /// Length below which the part of a row outside the span of others counts as rounding.
 const RANK: f64 = 1e-5;
 
@@ -308,6 +310,7 @@ impl<'a> Projected<'a> {
             });
         }
         let explanation = own.explanation.clone().map(|mut e| {
+            e.tolerance = TOLERANCE;
             e.parts.retain(|p| variables.iter().any(|v| v.name == p.name));
             for Part { alignments, .. } in &mut e.parts {
                 // What nobody reads any more is nobody's claim.
