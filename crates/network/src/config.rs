@@ -48,6 +48,23 @@ pub enum Norm {
     RmsNorm,
 }
 
+/// How scores of attention become the weights of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// e^score, divided by the sum over keys.
+    #[default]
+    Softmax,
+    /// The scores themselves (linear self-attention; von Oswald et al. 2023, equation 3).
+    Linear,
+}
+
+impl Pattern {
+    fn is_softmax(&self) -> bool {
+        *self == Self::Softmax
+    }
+}
+
 /// How a transformer knows positions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -153,6 +170,13 @@ pub struct TransformerConfig {
     /// Whether attention and MLP of a block read the same residual stream (GPT-J, GPT-NeoX).
     #[serde(default, skip_serializing_if = "is_false")]
     pub parallel_attn_mlp: bool,
+    /// What the pattern makes of the scores.
+    #[serde(default, skip_serializing_if = "Pattern::is_softmax")]
+    pub pattern: Pattern,
+    /// Whether inputs are sequences of vectors `[pos, d_vocab]` in place of tokens, each of which
+    /// `embed.W_E` takes to the residual stream: a token is the vector with a 1 at its id.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub vectors: bool,
 }
 
 impl TransformerConfig {
@@ -189,6 +213,8 @@ impl TransformerConfig {
             qkv_bias: false,
             gated_mlp: false,
             parallel_attn_mlp: false,
+            pattern: Pattern::Softmax,
+            vectors: false,
         }
     }
 
@@ -258,11 +284,15 @@ impl TransformerConfig {
         if !(0.0..=1.0).contains(&self.attention_share) {
             return bad(format!("attention_share = {} is not in 0..1", self.attention_share));
         }
+        if self.pattern == Pattern::Linear && (self.causal || self.attention_share != 1.0) {
+            return bad("a linear pattern has no causal mask and no attention_share".into());
+        }
         Ok(())
     }
 }
 
-/// A multilayer perceptron: `d_in`, hidden layers with one activation, `d_out`.
+/// A multilayer perceptron: `d_in`, hidden layers with one activation, `d_out`. One with a residual
+/// stream passes its input on, and each hidden layer reads the stream and adds to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MlpConfig {
@@ -276,6 +306,9 @@ pub struct MlpConfig {
     pub act_fn: Activation,
     /// Whether layers have biases.
     pub bias: bool,
+    /// Whether there is a residual stream, which is the output too; then `d_out` is `d_in`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub residual: bool,
 }
 
 /// x^ = act(W^T H W x + b), H a product of linear maps or nothing.
@@ -310,6 +343,10 @@ impl Architecture {
             {
                 Err(Error::Architecture(format!("a layer of an mlp has more than {LARGEST} units")))
             }
+            Self::Mlp(c) if c.residual && c.d_in != c.d_out => Err(Error::Architecture(format!(
+                "a residual mlp answers with its stream: d_out = {} is not d_in = {}",
+                c.d_out, c.d_in
+            ))),
             Self::Autoencoder(c) if c.n_features.max(c.d_hidden) > LARGEST => {
                 Err(Error::Architecture(format!("an autoencoder has more than {LARGEST} units")))
             }

@@ -13,8 +13,10 @@ pub enum Inputs {
         /// All ids, row-major.
         ids: Vec<u32>,
     },
-    /// Vectors `[n, width]`.
+    /// Vectors `[n, width]`, or sequences of them, `[n, pos, width]`.
     Vectors {
+        /// Vectors in each input.
+        pos: usize,
         /// Length of each vector.
         width: usize,
         /// All values, row-major.
@@ -37,17 +39,28 @@ impl Inputs {
 
     /// Vectors from one flat array.
     pub fn vectors(width: usize, values: Vec<f32>) -> Result<Self, Error> {
-        if width == 0 || !values.len().is_multiple_of(width) {
-            return Err(Error::Input(format!("{} values in rows of {width}", values.len())));
+        Self::sequences(1, width, values)
+    }
+
+    /// Sequences of `pos` vectors from one flat array.
+    pub fn sequences(pos: usize, width: usize, values: Vec<f32>) -> Result<Self, Error> {
+        let row = pos.saturating_mul(width);
+        if row == 0 || !values.len().is_multiple_of(row) {
+            return Err(Error::Input(format!(
+                "{} values in rows of {pos} x {width}",
+                values.len()
+            )));
         }
-        Ok(Self::Vectors { width, values })
+        Ok(Self::Vectors { pos, width, values })
     }
 
     /// Number of inputs.
     pub fn len(&self) -> usize {
         match self {
             Self::Tokens { pos, ids } => ids.len().checked_div(*pos).unwrap_or(0),
-            Self::Vectors { width, values } => values.len().checked_div(*width).unwrap_or(0),
+            Self::Vectors { pos, width, values } => {
+                values.len().checked_div(pos * width).unwrap_or(0)
+            }
         }
     }
 
@@ -56,19 +69,18 @@ impl Inputs {
         self.len() == 0
     }
 
-    /// Tokens in each input; 1 for vectors.
+    /// Tokens or vectors in each input.
     pub fn pos(&self) -> usize {
         match self {
-            Self::Tokens { pos, .. } => *pos,
-            Self::Vectors { .. } => 1,
+            Self::Tokens { pos, .. } | Self::Vectors { pos, .. } => *pos,
         }
     }
 
-    /// Length of each vector; `None` for tokens.
+    /// Length of the vector that an input is; `None` for tokens and for sequences of vectors.
     pub fn vector_row_len(&self) -> Option<usize> {
         match self {
-            Self::Vectors { width, .. } => Some(*width),
-            Self::Tokens { .. } => None,
+            Self::Vectors { pos: 1, width, .. } => Some(*width),
+            _ => None,
         }
     }
 
@@ -80,10 +92,10 @@ impl Inputs {
         }
     }
 
-    /// Values of input `i`; empty for tokens.
+    /// Values of input `i`, `[pos, width]`; empty for tokens.
     pub fn vector_row(&self, i: usize) -> &[f32] {
         match self {
-            Self::Vectors { width, values } => &values[i * width..(i + 1) * width],
+            Self::Vectors { pos, width, values } => &values[i * pos * width..(i + 1) * pos * width],
             Self::Tokens { .. } => &[],
         }
     }
@@ -95,7 +107,8 @@ impl Inputs {
                 pos: *pos,
                 ids: rows.into_iter().flat_map(|i| self.token_row(i).to_vec()).collect(),
             },
-            Self::Vectors { width, .. } => Self::Vectors {
+            Self::Vectors { pos, width, .. } => Self::Vectors {
+                pos: *pos,
                 width: *width,
                 values: rows.into_iter().flat_map(|i| self.vector_row(i).to_vec()).collect(),
             },
@@ -108,10 +121,11 @@ impl Inputs {
             (Self::Tokens { pos, ids }, Self::Tokens { pos: p, ids: i }) if pos == p => {
                 Ok(Self::Tokens { pos: *pos, ids: [ids.as_slice(), i].concat() })
             }
-            (Self::Vectors { width, values }, Self::Vectors { width: w, values: v })
-                if width == w =>
-            {
-                Ok(Self::Vectors { width: *width, values: [values.as_slice(), v].concat() })
+            (
+                Self::Vectors { pos, width, values },
+                Self::Vectors { pos: p, width: w, values: v },
+            ) if (pos, width) == (p, w) => {
+                Ok(Self::Vectors { pos: *pos, width: *width, values: [&values[..], v].concat() })
             }
             _ => Err(Error::Input("two sets of different kind or length".into())),
         }

@@ -35,8 +35,8 @@ pub mod tokenizer;
 mod transformer;
 
 pub use config::{
-    Activation, Architecture, AutoencoderConfig, MlpConfig, NORM_EPS, Norm, Pairs, Positions,
-    Rotary, TransformerConfig,
+    Activation, Architecture, AutoencoderConfig, MlpConfig, NORM_EPS, Norm, Pairs, Pattern,
+    Positions, Rotary, TransformerConfig,
 };
 pub use edge::{Edge, EdgeTable, Receiver, Sender};
 pub use error::Error;

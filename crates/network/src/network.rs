@@ -105,7 +105,7 @@ impl Network {
             .collect())
     }
 
-    /// The table of sites for inputs of `pos` tokens, in order of name; parameters are not in it.
+    /// The table of sites for inputs of `pos` tokens or vectors, in order of name; parameters are not in it.
     pub fn sites(&self, pos: usize, form: Form) -> Result<Vec<Site>, Error> {
         let mut g = Graph::new();
         record(&mut g, &self.architecture, 1, pos, form)?;
@@ -119,7 +119,16 @@ impl Network {
     pub fn accepts(&self, inputs: &Inputs) -> Result<(), Error> {
         let bad = |why: String| Err(Error::Input(why));
         match (&self.architecture, inputs) {
-            (Architecture::Transformer(c), Inputs::Tokens { pos, ids }) => {
+            (Architecture::Transformer(c), Inputs::Vectors { pos, width, .. }) if c.vectors => {
+                match *pos <= c.n_ctx && *width == c.d_vocab {
+                    true => Ok(()),
+                    false => bad(format!(
+                        "{pos} vectors of {width} numbers, in a context of {} vectors of {}",
+                        c.n_ctx, c.d_vocab
+                    )),
+                }
+            }
+            (Architecture::Transformer(c), Inputs::Tokens { pos, ids }) if !c.vectors => {
                 if *pos == 0 || *pos > c.n_ctx {
                     return bad(format!("{pos} tokens in a context of {}", c.n_ctx));
                 }
@@ -128,15 +137,19 @@ impl Network {
                     None => Ok(()),
                 }
             }
-            (Architecture::Mlp(c), Inputs::Vectors { width, .. }) if *width == c.d_in => Ok(()),
-            (Architecture::Autoencoder(c), Inputs::Vectors { width, .. })
+            (Architecture::Mlp(c), Inputs::Vectors { pos: 1, width, .. }) if *width == c.d_in => {
+                Ok(())
+            }
+            (Architecture::Autoencoder(c), Inputs::Vectors { pos: 1, width, .. })
                 if *width == c.n_features =>
             {
                 Ok(())
             }
-            (Architecture::Transformer(_), _) => bad("a transformer takes tokens".into()),
-            (_, Inputs::Vectors { width, .. }) => {
-                bad(format!("vectors of {width} are not what this network takes"))
+            (Architecture::Transformer(c), Inputs::Vectors { .. }) if !c.vectors => {
+                bad("this transformer takes tokens".into())
+            }
+            (_, Inputs::Vectors { pos, width, .. }) => {
+                bad(format!("{pos} vectors of {width} are not what this network takes"))
             }
             _ => bad("this network takes vectors, not tokens".into()),
         }

@@ -9,6 +9,9 @@ use flyroom_tensor::{Error, Graph, Value};
 pub fn record_mlp(g: &mut Graph, c: &MlpConfig, batch: usize) -> Result<Value, Error> {
     let x = g.input("input", &[batch, c.d_in]);
     let mut x = g.site("hook_input", x);
+    if c.residual {
+        return residual(g, c, x);
+    }
     let mut width = c.d_in;
     for (i, &d) in c.d_hidden.iter().enumerate() {
         let w = g.parameter(&format!("blocks.{i}.mlp.W_in"), &[width, d]);
@@ -29,6 +32,33 @@ pub fn record_mlp(g: &mut Graph, c: &MlpConfig, batch: usize) -> Result<Value, E
         y = g.add(y, b)?;
     }
     Ok(g.site("hook_logits", y))
+}
+
+/// The blocks of an MLP with a residual stream, from `x` `[batch, d_in]` on; returns the stream behind them.
+fn residual(g: &mut Graph, c: &MlpConfig, x: Value) -> Result<Value, Error> {
+    let mut stream = x;
+    for (i, &d) in c.d_hidden.iter().enumerate() {
+        stream = g.site(&format!("blocks.{i}.hook_resid_pre"), stream);
+        let w = g.parameter(&format!("blocks.{i}.mlp.W_in"), &[c.d_in, d]);
+        let mut pre = g.einsum("bi,io->bo", stream, w)?;
+        if c.bias {
+            let b = g.parameter(&format!("blocks.{i}.mlp.b_in"), &[d]);
+            pre = g.add(pre, b)?;
+        }
+        let pre = g.site(&format!("blocks.{i}.mlp.hook_pre"), pre);
+        let post = activation(g, c.act_fn, pre)?;
+        let post = g.site(&format!("blocks.{i}.mlp.hook_post"), post);
+        let w = g.parameter(&format!("blocks.{i}.mlp.W_out"), &[d, c.d_in]);
+        let mut out = g.einsum("bi,io->bo", post, w)?;
+        if c.bias {
+            let b = g.parameter(&format!("blocks.{i}.mlp.b_out"), &[c.d_in]);
+            out = g.add(out, b)?;
+        }
+        let out = g.site(&format!("blocks.{i}.hook_mlp_out"), out);
+        let sum = g.add(stream, out)?;
+        stream = g.site(&format!("blocks.{i}.hook_resid_post"), sum);
+    }
+    Ok(g.site("hook_logits", stream))
 }
 
 /// Records x^ = act(W^T H W x + b) on `input` `[batch, n_features]` (Elhage et al. 2022).

@@ -5,11 +5,11 @@
 //! `hook_v_input`, each `[batch, pos, head, d_model]`), so that an edge into one head's query can
 //! be patched alone; the norm is then computed for each head anew.
 
-use crate::config::{Activation, Norm, Positions, TransformerConfig};
+use crate::config::{Activation, Norm, Pattern, Positions, TransformerConfig};
 use crate::rotary::Tables;
 use flyroom_tensor::{Error, Graph, Value, ops::Unary};
 
-/// Records the network on `tokens` `[batch, pos]`; returns logits `[batch, pos, d_vocab_out]`.
+/// Records the network on `tokens` `[batch, pos]` or `input` `[batch, pos, d_vocab]`; returns logits `[batch, pos, d_vocab_out]`.
 pub fn record(
     g: &mut Graph,
     c: &TransformerConfig,
@@ -17,9 +17,14 @@ pub fn record(
     pos: usize,
     split: bool,
 ) -> Result<Value, Error> {
-    let tokens = g.index_input("tokens", &[batch, pos]);
     let w_e = g.parameter("embed.W_E", &[c.d_vocab, c.d_model]);
-    let embed = g.gather(w_e, tokens)?; // [batch, pos, d_model]
+    let embed = if c.vectors {
+        let input = g.input("input", &[batch, pos, c.d_vocab]);
+        g.einsum("bpv,vd->bpd", input, w_e)?
+    } else {
+        let tokens = g.index_input("tokens", &[batch, pos]);
+        g.gather(w_e, tokens)?
+    }; // [batch, pos, d_model]
     let mut resid = g.site("hook_embed", embed);
     if c.positions == Positions::Learned {
         let w_pos = g.parameter("pos_embed.W_pos", &[c.n_ctx, c.d_model]);
@@ -132,7 +137,10 @@ fn attention(
         scores = g.causal_mask(scores)?;
     }
     let scores = g.site(&at("hook_attn_scores"), scores); // [batch, head, query, key]
-    let mut pattern = g.softmax(scores)?;
+    let mut pattern = match c.pattern {
+        Pattern::Softmax => g.softmax(scores)?,
+        Pattern::Linear => scores,
+    };
     if c.attention_share != 1.0 {
         pattern = g.scale(pattern, c.attention_share)?;
         pattern = g.unary(Unary::Shift(1.0 - c.attention_share), pattern)?;

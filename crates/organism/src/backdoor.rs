@@ -416,12 +416,14 @@ mod tests {
                 })
                 .collect()
         };
-        let detector = Detector::new(&draw(0.0)).unwrap();
+        // Far from the origin, so that what is not centred shows.
+        let detector = Detector::new(&draw(40.0)).unwrap();
         // The square of a distance in two dimensions is chi-squared: its mean is 2.
-        let mean = draw(0.0).iter().map(|x| detector.distance(x)).sum::<f64>() / 4000.0;
+        let mean = draw(40.0).iter().map(|x| detector.distance(x)).sum::<f64>() / 4000.0;
         assert!((mean - 2.0).abs() < 0.15, "{mean}");
-        let far = draw(30.0).iter().map(|x| detector.distance(x)).sum::<f64>() / 4000.0;
-        assert!(far > 50.0, "{far}");
+        // Moved by (m, 0) it is 2 + m^2 (C^-1)_11, and C = [[9, 3], [3, 1.25]] has (C^-1)_11 = 5 / 9.
+        let far = draw(70.0).iter().map(|x| detector.distance(x)).sum::<f64>() / 4000.0;
+        assert!((far / (2.0 + 900.0 * 5.0 / 9.0) - 1.0).abs() < 0.1, "{far}");
     }
 
     #[test]

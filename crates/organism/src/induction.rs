@@ -6,15 +6,6 @@
 //! whose predecessor is the present token); one layer cannot. The period is drawn anew for each
 //! sequence: with one fixed period the place to copy from is a fixed distance away and one layer
 //! of position-to-position attention is enough.
-//!
-//! ```
-//! use flyroom_organism::induction::{Parameters, Sequence};
-//! use flyroom_tensor::Stream;
-//! let s = Sequence::draw(&Parameters::default(), &mut Stream::new(0, "example").block(0));
-//! assert!((8..=24).contains(&s.period));
-//! assert_eq!(s.tokens[0], s.tokens[s.period]);
-//! assert_eq!(s.next[s.period], s.tokens[1]);
-//! ```
 
 use crate::composition::composition;
 use crate::organism::{Parameters as Json, Source, Standing, defaults_of, typed};

@@ -323,6 +323,7 @@ fn truth(p: &Parameters) -> Result<Truth, Error> {
             variable(OUT, "blocks.1.hook_resid_post", &at.out),
         ],
         process: None,
+        shape: None,
     })
 }
 

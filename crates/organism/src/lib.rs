@@ -12,17 +12,21 @@
 //! | who computes the same, and who computes it alike | `twins.rs` |
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
+mod and_superposition;
 mod backdoor;
 mod belief_state;
 mod brackets;
 pub mod composition;
+mod compressed_computation;
 mod cosines;
 mod error;
+mod gates;
 mod gauge;
 pub mod gauge_twin;
 mod group;
 pub mod import;
-pub mod induction;
+pub mod in_context;
+mod induction;
 mod induction_compiled;
 mod labelled;
 mod language_model;
@@ -34,10 +38,12 @@ mod modular_addition;
 mod names;
 mod nulls;
 mod organism;
+mod parities;
 mod places;
 mod process;
 pub mod rasp;
 mod registry;
+mod ring;
 mod specimen;
 mod subject;
 pub mod superposition;
@@ -64,4 +70,4 @@ pub use specimen::{BITS_EPOCH, Bred, Spec, Specimen};
 pub use subject::Subject;
 pub use task::{Answers, Distance, Task};
 pub use traps::{Aim, Trapped};
-pub use truth::{ExamVariable, Feature, KnownEdge, Truth, stream_depth};
+pub use truth::{ExamVariable, Feature, KnownEdge, Shape, Truth, stream_depth};

@@ -78,6 +78,7 @@ fn of_vectors(
         d_out: task.d_out,
         act_fn: Activation::Relu,
         bias: true,
+        residual: false,
     });
     let mut weights = zeros(&architecture)?;
     for (neuron, &(input, _, class)) in entries.iter().enumerate() {

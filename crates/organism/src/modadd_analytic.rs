@@ -160,6 +160,7 @@ impl Recipe {
             d_out: self.modulus,
             act_fn: Activation::Square,
             bias: false,
+            residual: false,
         })
     }
 

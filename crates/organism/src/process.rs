@@ -235,7 +235,7 @@ pub(crate) fn entropy(chances: &[f64]) -> f64 {
 }
 
 /// An index drawn with these chances; the last one that is possible takes what rounding leaves.
-fn drawn(chances: impl Iterator<Item = f64>, random: &mut Generator) -> usize {
+pub(crate) fn drawn(chances: impl Iterator<Item = f64>, random: &mut Generator) -> usize {
     let at = random.uniform64();
     let (mut sum, mut last) = (0.0, 0);
     for (i, p) in chances.enumerate().filter(|(_, p)| *p > 0.0) {

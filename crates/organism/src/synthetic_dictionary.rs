@@ -17,11 +17,9 @@
 //! coefficients.
 
 use crate::organism::{as_parameters, typed};
-use crate::task::other_inputs;
 use crate::train::Nursery;
 use crate::{
-    Answers, Bred, Distance, Entry, Error, Feature, Organism, Parameters, Route, Source, Standing,
-    Task, Truth,
+    Bred, Entry, Error, Feature, Organism, Parameters, Route, Source, Standing, Task, Truth,
 };
 use flyroom_network::{Activation, Architecture, AutoencoderConfig, Inputs, Network, Weights};
 use flyroom_tensor::random;
@@ -368,20 +366,8 @@ impl Organism for SyntheticDictionary {
         let generator = Generator::new(&recipe);
         let mut draw = Stream::new(EVALUATION, "synthetic dictionary/task").block(0);
         let all: Vec<f32> = (0..recipe.samples).flat_map(|_| generator.draw(&mut draw)).collect();
-        Ok(Task {
-            domain: format!("{} draws of {n} coefficients", recipe.samples),
-            exhaustive: false,
-            inputs: Inputs::vectors(n, all.clone())?,
-            clean: recipe.samples,
-            partner: other_inputs(recipe.samples, 0),
-            reads: vec![true; recipe.samples],
-            answers: Answers::Values(all),
-            d_out: n,
-            columns: n,
-            distance: Distance::Squared { weights: vec![1.0; n] },
-            vocabulary: vec![],
-            modulus: None,
-        })
+        let domain = format!("{} draws of {n} coefficients", recipe.samples);
+        Ok(Task::of_values(domain, Inputs::vectors(n, all.clone())?, all, n))
     }
 
     /// `active`, features that fire in a draw on average, `coherence`, the mean over directions of the

@@ -61,6 +61,26 @@ pub struct Task {
 }
 
 impl Task {
+    /// Drawn inputs of one position with an answer `[input, d_out]` of numbers each: all outputs count, with
+    /// equal weights, and each input has another one as its partner.
+    pub fn of_values(domain: String, inputs: Inputs, answers: Vec<f32>, d_out: usize) -> Self {
+        let n = inputs.len();
+        Self {
+            domain,
+            exhaustive: false,
+            inputs,
+            clean: n,
+            partner: other_inputs(n, 0),
+            reads: vec![true; n],
+            answers: Answers::Values(answers),
+            d_out,
+            columns: d_out,
+            distance: Distance::Squared { weights: vec![1.0; d_out] },
+            vocabulary: vec![],
+            modulus: None,
+        }
+    }
+
     /// Positions of one input.
     pub fn pos(&self) -> usize {
         self.inputs.pos()
@@ -219,4 +239,19 @@ pub(crate) fn cross_entropy(row: &[f64], class: usize) -> f64 {
     let top = row.iter().copied().fold(f64::MIN, f64::max);
     let total: f64 = row.iter().map(|x| math::exp64(x - top)).sum();
     math::ln64(total) + top - row[class]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_inputs_with_numbers_for_answers_have_other_inputs_as_partners() {
+        let values: Vec<f32> = (0..12).map(|x| x as f32).collect();
+        let inputs = Inputs::vectors(3, values.clone()).unwrap();
+        let task = Task::of_values("four".into(), inputs, values, 3);
+        assert_eq!((task.clean, task.pos(), task.columns), (4, 1, 3));
+        assert!(task.partner.iter().enumerate().all(|(i, &p)| p != i && p < 4), "{task:?}");
+        assert_eq!(task.reading(1, &[1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+    }
 }

@@ -53,6 +53,21 @@ pub struct Truth {
     /// The process that generates the data, whose beliefs a network that predicts well must hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
+    /// How the tokens of a position lie to each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
+}
+
+/// What is known of the shape in which the tokens of a position lie at a site: the mean activations of tokens 0,
+/// 1, ... there are these points, turned, scaled and moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Where.
+    pub site: String,
+    /// The position of the tokens and of the activations.
+    pub pos: usize,
+    /// A point for each token; in the plane and in the order of a ring.
+    pub points: Vec<Vec<f32>>,
 }
 
 /// A variable of the exam: where it lies and which coordinates its values have.
@@ -115,6 +130,7 @@ impl Truth {
             explanation: None,
             variables: vec![],
             process: None,
+            shape: None,
         }
     }
 }

@@ -6,7 +6,9 @@
 //! logit; what TransformerLens cannot compute is an error that names it.
 
 use super::{RawTensor, RawTensors};
-use crate::{Activation, Architecture, Error, Network, Norm, Pairs, Positions, TransformerConfig};
+use crate::{
+    Activation, Architecture, Error, Network, Norm, Pairs, Pattern, Positions, TransformerConfig,
+};
 use flyroom_tensor::Tensor;
 use serde_json::{Value as Json, json};
 
@@ -49,6 +51,12 @@ fn config(c: &TransformerConfig) -> Result<Json, Error> {
         Activation::Identity if c.d_mlp > 0 => return no("MLP without an activation"),
         Activation::Square | Activation::Identity => "relu",
     };
+    if c.pattern == Pattern::Linear {
+        return no("attention without a softmax");
+    }
+    if c.vectors {
+        return no("inputs of vectors");
+    }
     if c.attention_share != 1.0 {
         return no("pattern that is only in part a softmax");
     }
@@ -157,7 +165,12 @@ mod tests {
         let plain = TransformerConfig { d_mlp: 6, ..TransformerConfig::plain(1, 4, 2, 5, 3) };
         for (c, word) in [
             (TransformerConfig { act_fn: Activation::Square, ..plain.clone() }, "x^2"),
-            (TransformerConfig { attention_share: 0.5, ..plain }, "softmax"),
+            (TransformerConfig { attention_share: 0.5, ..plain.clone() }, "softmax"),
+            (
+                TransformerConfig { pattern: Pattern::Linear, causal: false, ..plain.clone() },
+                "softmax",
+            ),
+            (TransformerConfig { vectors: true, ..plain }, "vectors"),
         ] {
             let e = transformer_lens(&network(c)).unwrap_err().to_string();
             assert!(e.contains(word), "{e}");

@@ -57,6 +57,7 @@ pub fn kinds() -> Vec<TransformerConfig> {
             act_fn: Activation::Square,
             ..p.clone()
         },
+        TransformerConfig { pattern: Pattern::Linear, causal: false, ..p.clone() },
         // Llama's form.
         TransformerConfig {
             norm: Norm::RmsNorm,

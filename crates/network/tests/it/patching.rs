@@ -673,6 +673,7 @@ fn what_a_caller_can_get_wrong_is_an_error_with_the_reason() {
         d_out: 2,
         act_fn: Activation::Relu,
         bias: true,
+        residual: false,
     }));
     let vectors = Inputs::vectors(3, vec![0.5; 6]).unwrap();
     let runner = Runner::new(&mlp, &vectors, &Context::single()).unwrap();

@@ -177,7 +177,7 @@ fn rotary(base: f64, dim: usize) -> Positions {
 #[test]
 fn fields_that_later_networks_brought_are_left_out_of_json_at_their_defaults() {
     let json = serde_json::to_string(&Architecture::Transformer(plain())).unwrap();
-    for field in ["eps", "qkv_bias", "gated_mlp", "parallel_attn_mlp"] {
+    for field in ["eps", "qkv_bias", "gated_mlp", "parallel_attn_mlp", "\"pattern", "vectors"] {
         assert!(!json.contains(field), "{json}");
     }
     let c = TransformerConfig { eps: 1e-6, gated_mlp: true, mlp_bias: false, ..plain() };
@@ -209,6 +209,10 @@ fn architectures_that_contradict_themselves_are_refused_with_the_field() {
         (TransformerConfig { attention_share: 1.5, ..p.clone() }, "attention_share"),
         (TransformerConfig { attention_share: f32::NAN, ..p.clone() }, "attention_share"),
         (TransformerConfig { eps: f32::NAN, ..p.clone() }, "eps"),
+        (
+            TransformerConfig { pattern: Pattern::Linear, causal: true, ..p.clone() },
+            "linear pattern",
+        ),
         (TransformerConfig { attn_bias: true, qkv_bias: true, ..p.clone() }, "qkv_bias"),
         (TransformerConfig { gated_mlp: true, mlp_bias: true, ..p.clone() }, "mlp_bias"),
         (TransformerConfig { positions: rotary(1e4, 3), ..p.clone() }, "rotary dim = 3"),
@@ -226,6 +230,10 @@ fn architectures_that_contradict_themselves_are_refused_with_the_field() {
         d_out: 2,
         act_fn: Activation::Relu,
         bias: false,
+        residual: false,
     };
+    let stream = MlpConfig { d_hidden: vec![2], d_out: 3, residual: true, ..mlp.clone() };
     assert!(Network::new(Architecture::Mlp(mlp), Weights::new()).is_err());
+    let error = Network::new(Architecture::Mlp(stream), Weights::new()).unwrap_err().to_string();
+    assert!(error.contains("d_out = 3 is not d_in = 2"), "{error}");
 }

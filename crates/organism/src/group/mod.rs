@@ -182,6 +182,7 @@ impl Lesson for Composition {
             d_out: n,
             act_fn: Activation::Relu,
             bias: true,
+            residual: false,
         }))
     }
 
@@ -316,6 +317,7 @@ mod tests {
                 d_out: n,
                 act_fn: Activation::Relu,
                 bias: true,
+                residual: false,
             });
             let network = Network::new(architecture.clone(), init(&architecture, 1.0, 3).unwrap());
             let network = network.unwrap();

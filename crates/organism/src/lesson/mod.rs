@@ -39,7 +39,7 @@ const PROBED: usize = 128;
 pub(crate) enum Input {
     /// Tokens, `[pos]`.
     Tokens(Vec<u32>),
-    /// One vector, `[d_in]`.
+    /// One vector, `[d_in]`, or a sequence of them, `[pos, d_in]`.
     Vector(Vec<f32>),
 }
 
@@ -98,7 +98,7 @@ pub(crate) trait Lesson:
     /// Standard deviation of every matrix at the start.
     fn init_scale(&self) -> f32;
 
-    /// Tokens of an example, or 1 for vectors.
+    /// Tokens or vectors of an example.
     fn pos(&self) -> usize;
 
     /// Positions whose answers may count, of an example of `pos` tokens.
@@ -120,6 +120,17 @@ pub(crate) trait Lesson:
 
     /// What is known of a trained specimen.
     fn truth(&self, network: &Network, cx: &Context) -> Result<Truth, Error>;
+
+    /// What a point of the learning curve holds besides.
+    fn progress(
+        &self,
+        task: &Task,
+        network: &Network,
+        cx: &Context,
+    ) -> Result<BTreeMap<String, f64>, Error> {
+        let _ = (task, network, cx);
+        Ok(BTreeMap::new())
+    }
 
     /// Numbers besides accuracy and loss, or besides squared errors.
     fn measure(&self, task: &Task, network: &Network, cx: &Context) -> Result<Parameters, Error> {
@@ -226,7 +237,7 @@ pub(crate) fn loss(
 
 /// Accuracy and loss of classes; of values the squared error, summed over columns, in the mean over
 /// answers, beside that of their mean alone.
-fn scores(task: &Task, network: &Network, cx: &Context) -> Result<Parameters, Error> {
+pub(crate) fn scores(task: &Task, network: &Network, cx: &Context) -> Result<Parameters, Error> {
     let Answers::Values(wanted) = &task.answers else {
         return accuracy_and_loss(task, network, cx);
     };
@@ -300,7 +311,9 @@ impl<L: Lesson> Organism for Learned<L> {
                 numbers.remove("loss");
                 numbers.remove("squared_error_of_mean");
                 let all = numbers.into_iter().filter_map(|(k, v)| Some((k, v.as_f64()?)));
-                Ok(all.collect::<BTreeMap<_, _>>())
+                let mut point: BTreeMap<_, _> = all.collect();
+                point.extend(lesson.progress(&task, network, cx)?);
+                Ok(point)
             },
         };
         let first = init(&architecture, lesson.init_scale(), seed)?;
