@@ -1,4 +1,4 @@
-"""Oracle numbers for crates/bench/tests/statistics.rs.
+"""Oracle numbers for crates/bench/tests/it/statistics.rs.
 
     pip install scipy scikit-learn && OMP_NUM_THREADS=1 python benchmarks/oracles/statistics.py
 

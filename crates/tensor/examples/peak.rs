@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("W1 mlp in", 1, 11490, 128, 512, false, false),
         ("W1 mlp out", 1, 11490, 512, 128, false, false),
         ("W1 mlp weight gradient", 1, 128, 11490, 512, true, false),
+        ("W1 q weight gradient", 1, 128, 11490, 128, true, false),
         ("square", 1, 384, 128, 128, false, false),
         ("W2 mlp in", 1, 3072, 64, 256, false, false),
         ("W2 mlp in, its input's gradient", 1, 3072, 256, 64, false, true),
