@@ -13,6 +13,8 @@ use serde::Serialize;
 use super::{Store, StoreError, claim, session};
 use crate::key::Key;
 
+const UNFINISHED: &str = "unfinished, and its process has ended";
+
 /// What must stay.
 #[derive(Clone, Debug, Default)]
 pub struct Keep {
@@ -94,10 +96,15 @@ impl Store {
         for name in names(&self.root)? {
             let unfinished = name.starts_with(session::PREFIX)
                 && Some(&*name) != self.session.as_ref().map(|s| s.folder_name()).as_deref();
-            // `.board.json.tmp-<pid>-<n>`: a file that was about to be renamed.
-            let torn = name.starts_with('.') && name.contains(".tmp-");
-            if unfinished || torn {
-                found.add(&self.root, name, "unfinished, and its process has ended");
+            if unfinished {
+                found.add(&self.root, name, UNFINISHED);
+            }
+        }
+        for file in session::torn(&self.root) {
+            let within = file.strip_prefix(&self.root).unwrap_or(&file);
+            // Those of a folder that goes go with it.
+            if !found.removed.iter().any(|r| within.starts_with(&r.path)) {
+                found.add(&self.root, within.display().to_string(), UNFINISHED);
             }
         }
         for name in names(&self.root.join("broken"))? {

@@ -132,9 +132,46 @@ pub(super) fn others_at_work(root: &Path, own: Option<&str>) -> bool {
     })
 }
 
-/// Removes the temporary folders of processes that are gone. Best effort: a folder that cannot be
-/// removed does no harm.
+/// Files that were about to be renamed into place (`.board.json.tmp-<pid>-<n>`), anywhere in a run
+/// but in its cells, which appear whole.
+pub(super) fn torn(root: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (vec![], vec![root.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let elsewhere = folder == root && (name == "cells" || name.starts_with(PREFIX));
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !elsewhere {
+                folders.push(path);
+            } else if path.is_file() && name.starts_with('.') && name.contains(PREFIX) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Removes the temporary folders of processes that are gone and, where no process is left, the files
+/// that they did not finish. Best effort: what cannot be removed does no harm.
 pub(super) fn clean(root: &Path) {
+    // Looked up first: whoever writes one of these has a folder already, and has it until the end.
+    let torn = torn(root);
+    remove_folders(root);
+    let Ok(mut listing) = fs::read_dir(root) else { return };
+    let folder = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|e| {
+            e.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) && e.path().is_dir()
+        })
+    };
+    if !listing.any(folder) {
+        for file in torn {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+fn remove_folders(root: &Path) {
     let Ok(listing) = fs::read_dir(root) else { return };
     for entry in listing.flatten() {
         let path = entry.path();

@@ -139,6 +139,9 @@ proptest! {
         }
         if torn {
             fs::write(root.join(".board.json.tmp-1-0"), "{").unwrap();
+            for name in &truths {
+                fs::write(root.join("truth").join(name).join(".truth.json.tmp-1-1"), "{").unwrap();
+            }
         }
         let keep = Keep {
             cells: kept.iter().map(|&seed| spec(seed).key()).collect(),
@@ -165,6 +168,9 @@ proptest! {
         };
         prop_assert_eq!(names("truth"), stay);
         prop_assert!(!names(".").iter().any(|n| n.contains(".tmp-1-")));
+        for name in names("truth") {
+            prop_assert_eq!(names(&format!("truth/{name}")), BTreeSet::new());
+        }
         for seed in there.intersection(&kept) {
             let cell = store.get(&spec(*seed).key()).unwrap().expect("a kept cell");
             store.verify(&cell).unwrap();

@@ -175,8 +175,13 @@ fn a_folder_that_a_killed_process_left_is_removed_and_its_finished_cells_are_kep
     fs::write(dead.join("7/curve.jsonl"), "lo").unwrap();
     // Killed between the folder and its lock.
     fs::create_dir(run.root.join(".tmp-4243-0000beef")).unwrap();
+    // And between a file outside the cells and its name.
+    let torn = run.root.join("truth/4f/.truth.json.tmp-4242-5");
+    fs::create_dir_all(torn.parent().unwrap()).unwrap();
+    fs::write(&torn, "{").unwrap();
     let second = open(&run.root, PLAN).unwrap();
     assert!(!dead.exists());
+    assert!(torn.exists(), "it may belong to the process that is at work");
     // The first process lives; its folder stays, and it can go on.
     assert_eq!(temporary_folders(&run.root).len(), 2);
     put(&run.store, 1, "loss").unwrap();
@@ -186,6 +191,10 @@ fn a_folder_that_a_killed_process_left_is_removed_and_its_finished_cells_are_kep
     );
     drop(second);
     assert_eq!(temporary_folders(&run.root).len(), 1);
+    let root = run.root.clone();
+    drop(run.store);
+    let third = open(&root, PLAN).unwrap();
+    assert!(!torn.exists() && third.get(&spec(1).key()).unwrap().is_some());
 }
 
 #[test]
