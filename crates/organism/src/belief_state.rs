@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt::Debug;
+use std::sync::OnceLock;
 
 /// Clean inputs of the evaluation set.
 const CLEAN: usize = 512;
@@ -34,7 +35,15 @@ pub(crate) trait Kind:
 {
     const NAME: &'static str;
 
+    /// Longest history that the cut predictors see, which are measured beside Bayes; 0 measures none.
+    const CUTS: usize = 0;
+
     fn process(&self) -> Result<Process, Error>;
+
+    /// What tokens are called.
+    fn vocabulary(&self, tokens: usize) -> Vec<Value> {
+        (0..tokens as i64).map(Value::Int).collect()
+    }
 }
 
 /// See [`Process::mess3`].
@@ -90,31 +99,23 @@ pub(crate) struct BeliefState<K> {
     form: Form,
     #[serde(flatten)]
     schedule: Schedule,
+    /// The process of the kind, once it was asked for.
+    #[serde(skip)]
+    made: OnceLock<Process>,
 }
 
-fn lesson<K>(kind: K, steps: usize) -> BeliefState<K> {
-    BeliefState {
-        context: 10,
-        kind,
-        form: Form {
-            n_layers: 4,
-            d_model: 64,
-            n_heads: 4,
-            d_mlp: 256,
-
-            causal: true,
-            ..Form::default()
-        },
-        schedule: Schedule {
-            steps,
-            batch: 64,
-            lr: 3e-3,
-            warmup: 100,
-            cooldown: steps / 2,
-            weight_decay: 0.0,
-            ..Schedule::default()
-        },
-    }
+fn lesson<K: Kind>(kind: K, steps: usize) -> BeliefState<K> {
+    let form = Form { n_layers: 4, d_model: 64, n_heads: 4, d_mlp: 256, ..Form::default() };
+    let schedule = Schedule {
+        steps,
+        batch: 64,
+        lr: 3e-3,
+        warmup: 100,
+        cooldown: steps / 2,
+        weight_decay: 0.0,
+        ..Schedule::default()
+    };
+    BeliefState::new(kind, 10, form, schedule)
 }
 
 const fn entry(name: &'static str, cost: &'static str, summary: &'static str) -> Entry {
@@ -155,8 +156,24 @@ pub(crate) const Z1R: Learned<BeliefState<Z1r>> = Learned {
 };
 
 impl<K: Kind> BeliefState<K> {
-    fn process(&self) -> Result<Process, String> {
-        self.kind.process().map_err(|e| e.to_string())
+    /// A causal network that sees `context` tokens.
+    pub(crate) fn new(kind: K, context: usize, form: Form, schedule: Schedule) -> Self {
+        let form = Form { causal: true, ..form };
+        Self { context, kind, form, schedule, made: OnceLock::new() }
+    }
+
+    fn known(&self) -> Result<&Process, Error> {
+        match self.made.get() {
+            Some(process) => Ok(process),
+            None => {
+                let process = self.kind.process()?;
+                Ok(self.made.get_or_init(|| process))
+            }
+        }
+    }
+
+    fn process(&self) -> Result<&Process, String> {
+        self.known().map_err(|e| e.to_string())
     }
 }
 
@@ -187,9 +204,9 @@ impl<K: Kind> Lesson for BeliefState<K> {
 
     fn draw(&self, random: &mut Generator, rows: usize) -> Vec<Example> {
         // `architecture` came first and has refused what is no process.
-        let Ok(process) = self.kind.process() else { return vec![] };
+        let Ok(process) = self.process() else { return vec![] };
         let one = |_| {
-            let (input, next) = history(&process, self.context, random);
+            let (input, next) = history(process, self.context, random);
             let counts = vec![true; next.len()];
             Example { input: Input::Tokens(input), answers: Answers::Classes(next), counts }
         };
@@ -205,7 +222,7 @@ impl<K: Kind> Lesson for BeliefState<K> {
         let stream = Stream::new(0, &format!("{}/evaluation", K::NAME));
         let mut random = stream.block(0);
         // Partners are drawn like clean inputs and come behind them.
-        let rows: Vec<_> = (0..2 * CLEAN).map(|_| history(&process, pos, &mut random)).collect();
+        let rows: Vec<_> = (0..2 * CLEAN).map(|_| history(process, pos, &mut random)).collect();
         let (inputs, next): (Vec<Vec<u32>>, Vec<Vec<u32>>) = rows.into_iter().unzip();
         Ok(Task {
             domain: format!("{CLEAN} drawn histories of {pos} tokens of {}", K::NAME),
@@ -218,7 +235,7 @@ impl<K: Kind> Lesson for BeliefState<K> {
             d_out: process.tokens(),
             columns: process.tokens(),
             distance: Distance::CentredLogits,
-            vocabulary: (0..process.tokens() as i64).map(Value::Int).collect(),
+            vocabulary: self.kind.vocabulary(process.tokens()),
             modulus: None,
         })
     }
@@ -227,36 +244,47 @@ impl<K: Kind> Lesson for BeliefState<K> {
         Ok(Truth {
             source: Source::Generated,
             standing: Standing::Contested,
-            process: Some(self.kind.process()?),
+            process: Some(self.known()?.clone()),
             ..Truth::nothing()
         })
     }
 
-    /// `optimum` and `excess` in nats, in the mean and at each position (`.._at`).
+    /// `optimum` and `excess` in nats, in the mean and at each position (`.._at`); `excess_cut`: that of the best
+    /// predictors that see 1, 2, .. tokens.
     fn measure(&self, task: &Task, network: &Network, cx: &Context) -> Result<Parameters, Error> {
-        let process = self.kind.process()?;
+        let process = self.known()?;
         let logits = Runner::new(network, &task.inputs, cx)?.logits()?;
         let (pos, n) = (task.pos(), process.tokens());
         let (mut optimum, mut excess) = (vec![0.0; pos], vec![0.0; pos]);
+        let mut cut = vec![0.0; K::CUTS];
+        let impossible = |history: &[u32]| Error::Truth(format!("{history:?} cannot come"));
         for i in 0..task.clean {
             let history = task.inputs.token_row(i);
-            let beliefs = process
-                .beliefs(history)
-                .ok_or_else(|| Error::Truth(format!("the history {history:?} cannot come")))?;
+            let beliefs = process.beliefs(history).ok_or_else(|| impossible(history))?;
             for (p, belief) in beliefs.iter().enumerate() {
                 let next = process.next(belief);
                 let at = (i * pos + p) * n;
                 optimum[p] += entropy(&next) / task.clean as f64;
                 excess[p] += divergence(&next, &logits.data()[at..at + n]) / task.clean as f64;
+                for (seen, sum) in (1..).zip(&mut cut) {
+                    let seen = &history[(p + 1usize).saturating_sub(seen)..=p];
+                    let known = process.beliefs(seen).ok_or_else(|| impossible(seen))?;
+                    let theirs = process.next(known.last().unwrap_or(belief));
+                    *sum += relative_entropy(&next, &theirs) / (pos * task.clean) as f64;
+                }
             }
         }
         let mean = |x: &[f64]| x.iter().sum::<f64>() / pos as f64;
-        Ok(Parameters::from_iter([
+        let mut out = Parameters::from_iter([
             ("optimum".into(), json!(mean(&optimum))),
             ("excess".into(), json!(mean(&excess))),
             ("optimum_at".into(), json!(optimum)),
             ("excess_at".into(), json!(excess)),
-        ]))
+        ]);
+        if !cut.is_empty() {
+            out.insert("excess_cut".into(), json!(cut));
+        }
+        Ok(out)
     }
 }
 
@@ -264,6 +292,14 @@ impl<K: Kind> Lesson for BeliefState<K> {
 fn history(process: &Process, n: usize, random: &mut Generator) -> (Vec<u32>, Vec<u32>) {
     let all = process.draw(n + 1, random);
     (all[..n].to_vec(), all[1..].to_vec())
+}
+
+/// KL(p || q) of two distributions, in nats.
+fn relative_entropy(p: &[f64], q: &[f64]) -> f64 {
+    let term = |(&p, &q): (&f64, &f64)| {
+        if p > 0.0 { p * (math::ln64(p) - math::ln64(q)) } else { 0.0 }
+    };
+    p.iter().zip(q).map(term).sum()
 }
 
 /// KL(chances || softmax(logits)) in nats.

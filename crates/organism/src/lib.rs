@@ -7,6 +7,7 @@
 //! | [`Truth`]: features, circuit, program | `truth.rs` |
 //! | [`Specimen`] on disk | `specimen.rs` |
 //! | [`Process`]: data with a known optimal predictor | `process.rs` |
+//! | [`Factor`]: what the states of a process are made of | `factor.rs` |
 //! | training with checkpoints | `train.rs` |
 //! | compiled networks: truth from labels and weights | `labelled.rs` |
 //! | who computes the same, and who computes it alike | `twins.rs` |
@@ -20,6 +21,7 @@ pub mod composition;
 mod compressed_computation;
 mod cosines;
 mod error;
+mod factor;
 mod gates;
 mod gauge;
 pub mod gauge_twin;
@@ -45,6 +47,7 @@ pub mod rasp;
 mod registry;
 mod ring;
 mod specimen;
+mod stories;
 mod subject;
 pub mod superposition;
 pub mod synthetic_dictionary;
@@ -57,6 +60,7 @@ pub mod twins;
 
 pub use belief_state::divergence;
 pub use error::Error;
+pub use factor::Factor;
 pub use gauge::Gauge;
 pub use names::{named, nearest, overlaid};
 pub use nulls::norm_matched;

@@ -24,7 +24,7 @@
 //! # Ok::<(), flyroom_organism::Error>(())
 //! ```
 
-use crate::Error;
+use crate::{Error, Factor};
 use flyroom_tensor::{linalg, math, random::Generator};
 use serde::{Deserialize, Serialize};
 
@@ -38,54 +38,111 @@ const ROUNDING: f64 = 1e-9;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct Process {
-    /// P(token, to | from), `[token][from][to]`.
-    transitions: Vec<Vec<Vec<f64>>>,
+    tokens: usize,
+    /// What may happen in each state: (token, next state, chance), in this order.
+    leaving: Vec<Vec<(u32, u32, f64)>>,
     /// The belief before the first token, `[state]`.
     stationary: Vec<f64>,
+    factors: Vec<Factor>,
 }
 
-/// As a file holds it.
-#[derive(Clone, Serialize, Deserialize)]
+/// As a file holds it: the table of all chances, or, where states have factors, which makes them many, the edges
+/// (token, from, to, chance).
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     transitions: Vec<Vec<Vec<f64>>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    edges: Vec<(u32, u32, u32, f64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    factors: Vec<Factor>,
 }
 
 impl TryFrom<Written> for Process {
     type Error = Error;
 
     fn try_from(w: Written) -> Result<Self, Error> {
-        Self::new(w.transitions)
+        if w.edges.is_empty() {
+            return Self::new(w.transitions)?.with_factors(w.factors);
+        }
+        let sizes = w.edges.iter().fold((0, 0), |(n, m), e| (n.max(e.0), m.max(e.1.max(e.2))));
+        let edges = w.edges.iter().map(|&(t, a, b, p)| (t as usize, a as usize, b as usize, p));
+        Self::of(sizes.0 as usize + 1, sizes.1 as usize + 1, edges)?.with_factors(w.factors)
     }
 }
 
 impl From<Process> for Written {
     fn from(p: Process) -> Self {
-        Self { transitions: p.transitions }
+        let all = p.leaving.iter().zip(0..).flat_map(|(out, from)| {
+            out.iter().map(move |&(token, to, chance)| (token, from, to, chance))
+        });
+        if !p.factors.is_empty() {
+            return Self { edges: all.collect(), factors: p.factors, ..Self::default() };
+        }
+        let mut transitions = vec![vec![vec![0.0; p.states()]; p.states()]; p.tokens];
+        for (token, from, to, chance) in all {
+            transitions[token as usize][from as usize][to as usize] = chance;
+        }
+        Self { transitions, ..Self::default() }
     }
+}
+
+fn bad(why: &str) -> Error {
+    Error::Truth(format!("a hidden Markov process: {why}"))
 }
 
 impl Process {
     /// The process with P(token, to | from) = `transitions[token][from][to]`. Fails unless these are
     /// distributions with one stationary distribution.
     pub fn new(transitions: Vec<Vec<Vec<f64>>>) -> Result<Self, Error> {
-        let bad = |why: &str| Error::Truth(format!("a hidden Markov process: {why}"));
         let states = transitions.first().map_or(0, Vec::len);
-        let sized = |n: usize| (1..=LARGEST).contains(&n);
-        if !sized(states) || !sized(transitions.len()) {
-            return Err(bad("1 to 256 states and tokens"));
-        }
         let square = |t: &Vec<Vec<f64>>| t.len() == states && t.iter().all(|r| r.len() == states);
         if !transitions.iter().all(square) {
             return Err(bad("every token has a chance for each pair of states"));
         }
-        let mut moves = vec![0.0; states * states];
-        for t in &transitions {
-            moves.iter_mut().zip(t.iter().flatten()).for_each(|(m, p)| *m += p);
+        let mut edges = vec![];
+        for (token, t) in transitions.iter().enumerate() {
+            for (from, row) in t.iter().enumerate() {
+                // What is no chance is kept, to be refused.
+                let there = row.iter().enumerate().filter(|(_, p)| **p != 0.0);
+                edges.extend(there.map(|(to, &p)| (token, from, to, p)));
+            }
         }
-        let chance = |p: &f64| (0.0..=1.0).contains(p);
+        Self::of(transitions.len(), states, edges)
+    }
+
+    /// The process whose `edges` are (token, from, to, chance). Fails unless these are distributions with one
+    /// stationary distribution.
+    pub(crate) fn of(
+        tokens: usize,
+        states: usize,
+        edges: impl IntoIterator<Item = (usize, usize, usize, f64)>,
+    ) -> Result<Self, Error> {
+        let sized = |n: usize| (1..=LARGEST).contains(&n);
+        if !sized(states) || !sized(tokens) {
+            return Err(bad("1 to 256 states and tokens"));
+        }
+        let mut leaving = vec![vec![]; states];
+        for (token, from, to, chance) in edges {
+            if token >= tokens || from >= states || to >= states {
+                return Err(bad("an edge of a token or a state that there is not"));
+            }
+            leaving[from].push((token as u32, to as u32, chance));
+        }
+        for out in &mut leaving {
+            out.sort_by_key(|&(token, to, _)| (token, to));
+            if out.windows(2).any(|w| (w[0].0, w[0].1) == (w[1].0, w[1].1)) {
+                return Err(bad("an edge that is there twice"));
+            }
+        }
+        let mut moves = vec![0.0; states * states];
+        for (from, out) in leaving.iter().enumerate() {
+            out.iter().for_each(|&(_, to, p)| moves[from * states + to as usize] += p);
+        }
+        let chance = |p: f64| (0.0..=1.0).contains(&p);
         let one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() <= ROUNDING;
-        let chances = transitions.iter().flatten().flatten().all(chance);
+        let chances = leaving.iter().flatten().all(|&(_, _, p)| chance(p));
         if !chances || !moves.chunks_exact(states).all(one) {
             return Err(bad("what leaves a state has chances that sum to 1"));
         }
@@ -100,20 +157,15 @@ impl Process {
             .into_iter()
             .map(|p| p.max(0.0))
             .collect();
-        Ok(Self { transitions, stationary })
+        Ok(Self { tokens, leaving, stationary, factors: vec![] })
     }
 
-    /// The process whose `edges` are (token, from, to, chance).
-    fn of(
-        tokens: usize,
-        states: usize,
-        edges: impl IntoIterator<Item = (usize, usize, usize, f64)>,
-    ) -> Result<Self, Error> {
-        let mut transitions = vec![vec![vec![0.0; states]; states]; tokens];
-        for (token, from, to, chance) in edges {
-            transitions[token][from][to] = chance;
+    /// The same process, whose states are made of these factors.
+    pub(crate) fn with_factors(self, factors: Vec<Factor>) -> Result<Self, Error> {
+        match factors.iter().all(|f| f.fits(self.states())) {
+            true => Ok(Self { factors, ..self }),
+            false => Err(bad("a factor has one value, or none, for each state")),
         }
-        Self::new(transitions)
     }
 
     /// Three states; a step leads to each other state with chance `x`, and says the name of the state
@@ -152,12 +204,17 @@ impl Process {
 
     /// Number of tokens.
     pub fn tokens(&self) -> usize {
-        self.transitions.len()
+        self.tokens
     }
 
     /// Number of states.
     pub fn states(&self) -> usize {
         self.stationary.len()
+    }
+
+    /// What its states are made of, where that is known.
+    pub fn factors(&self) -> &[Factor] {
+        &self.factors
     }
 
     /// The belief before the first token, `[state]`.
@@ -167,18 +224,21 @@ impl Process {
 
     /// P(next token) under a belief, `[token]`.
     pub fn next(&self, belief: &[f64]) -> Vec<f64> {
-        let chance = |t: &Vec<Vec<f64>>| {
-            belief.iter().zip(t).map(|(b, row)| b * row.iter().sum::<f64>()).sum()
-        };
-        self.transitions.iter().map(chance).collect()
+        let mut out = vec![0.0; self.tokens];
+        for (b, leaving) in belief.iter().zip(&self.leaving) {
+            for said in leaving.chunk_by(|x, y| x.0 == y.0) {
+                out[said[0].0 as usize] += b * said.iter().map(|(_, _, p)| p).sum::<f64>();
+            }
+        }
+        out
     }
 
     /// The belief behind a token; `None` where the token cannot come.
     pub fn update(&self, belief: &[f64], token: u32) -> Option<Vec<f64>> {
-        let t = self.transitions.get(token as usize)?;
         let mut joint = vec![0.0; self.states()];
-        for (b, row) in belief.iter().zip(t) {
-            joint.iter_mut().zip(row).for_each(|(j, p)| *j += b * p);
+        for (b, leaving) in belief.iter().zip(&self.leaving) {
+            let said = leaving.iter().filter(|(t, ..)| *t == token);
+            said.for_each(|&(_, to, p)| joint[to as usize] += b * p);
         }
         let chance: f64 = joint.iter().sum();
         (chance > 0.0).then(|| joint.into_iter().map(|j| j / chance).collect())
@@ -197,14 +257,13 @@ impl Process {
     /// A history of `n` tokens.
     pub fn draw(&self, n: usize, random: &mut Generator) -> Vec<u32> {
         let mut state = drawn(self.stationary.iter().copied(), random);
-        let states = self.states();
         let mut out = Vec::with_capacity(n);
         for _ in 0..n {
             // Token and next state at once.
-            let chances = self.transitions.iter().flat_map(|t| t[state].iter().copied());
-            let i = drawn(chances, random);
-            out.push((i / states) as u32);
-            state = i % states;
+            let leaving = &self.leaving[state];
+            let (token, to, _) = leaving[drawn(leaving.iter().map(|(_, _, p)| *p), random)];
+            out.push(token);
+            state = to as usize;
         }
         out
     }

@@ -40,6 +40,8 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::belief_state::MESS3,
         &crate::belief_state::RRXOR,
         &crate::belief_state::Z1R,
+        &crate::stories::STORIES,
+        &crate::stories::STORIES_MINI,
         &crate::ring::RING_7,
         &crate::ring::RING_12,
         &crate::in_context::IN_CONTEXT_REGRESSION,

@@ -153,6 +153,9 @@ pub fn latents(
     if latents > LATENTS {
         return Ok(Err("it has more than 1,024 latents"));
     }
+    if !process.factors().is_empty() {
+        return crate::factors::latents(specimen, process, dictionary, config.n_ctx, cx);
+    }
     let ground = Ground::new(process, config.n_ctx)?;
     let site = &dictionary.site;
     let runner = Runner::new(&specimen.network, &ground.inputs, cx)?;
@@ -171,17 +174,17 @@ pub fn latents(
 }
 
 /// Activations `[.., width]`.
-fn samples(x: &Tensor) -> Samples {
+pub(crate) fn samples(x: &Tensor) -> Samples {
     let width = x.shape().last().copied().unwrap_or(1);
     Samples { width, values: x.data().iter().map(|&v| f64::from(v)).collect() }
 }
 
-fn log10(x: f64) -> f64 {
+pub(crate) fn log10(x: f64) -> f64 {
     math::ln64(x) / math::ln64(10.0)
 }
 
 /// The specimen before its first step.
-fn untrained(specimen: &Specimen, cx: &Context) -> Result<Network, Error> {
+pub(crate) fn untrained(specimen: &Specimen, cx: &Context) -> Result<Network, Error> {
     let organism = find(&specimen.spec.organism)?;
     let mut parameters = specimen.spec.parameters.clone();
     parameters.insert("steps".into(), json!(0));
@@ -189,9 +192,27 @@ fn untrained(specimen: &Specimen, cx: &Context) -> Result<Network, Error> {
 }
 
 /// Numbers of every history and position, `[sample, width]`.
-struct Samples {
-    width: usize,
-    values: Vec<f64>,
+pub(crate) struct Samples {
+    pub width: usize,
+    pub values: Vec<f64>,
+}
+
+/// Which of `tokens` stood how many places back, and the position.
+pub(crate) fn one_hot(inputs: &Inputs, tokens: usize) -> Samples {
+    let n = inputs.pos();
+    let width = n * tokens + n;
+    let mut values = vec![0.0; inputs.len() * n * width];
+    let mut rows = values.chunks_exact_mut(width);
+    for i in 0..inputs.len() {
+        let history = inputs.token_row(i);
+        for (p, row) in (0..n).zip(&mut rows) {
+            row[n * tokens + p] = 1.0;
+            for back in 0..=p {
+                row[back * tokens + history[p - back] as usize] = 1.0;
+            }
+        }
+    }
+    Samples { width, values }
 }
 
 /// A linear map with its error on the tested histories.
@@ -227,22 +248,8 @@ impl<'a> Ground<'a> {
         Ok(Self { process, pos, inputs: Inputs::tokens(&rows)?, beliefs })
     }
 
-    /// Which token stood how many places back, and the position.
     fn history(&self) -> Samples {
-        let (n, tokens) = (self.pos, self.process.tokens());
-        let width = n * tokens + n;
-        let mut values = vec![0.0; self.inputs.len() * n * width];
-        let mut rows = values.chunks_exact_mut(width);
-        for i in 0..self.inputs.len() {
-            let history = self.inputs.token_row(i);
-            for (p, row) in (0..n).zip(&mut rows) {
-                row[n * tokens + p] = 1.0;
-                for back in 0..=p {
-                    row[back * tokens + history[p - back] as usize] = 1.0;
-                }
-            }
-        }
-        Samples { width, values }
+        one_hot(&self.inputs, self.process.tokens())
     }
 
     /// Variance of the beliefs on the tested histories, in the mean over states.
@@ -380,7 +387,7 @@ impl<'a> Ground<'a> {
 }
 
 /// Rows of a matrix `[n, width]` for a selector.
-fn rows(values: &[f64], width: usize) -> Vec<Vec<f32>> {
+pub(crate) fn rows(values: &[f64], width: usize) -> Vec<Vec<f32>> {
     values.chunks_exact(width).map(|r| r.iter().map(|&x| x as f32).collect()).collect()
 }
 

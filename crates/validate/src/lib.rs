@@ -17,6 +17,7 @@
 //! | are different algorithms told apart? | `twins.rs` |
 //! | do things lie to each other as they should? | `geometry.rs` |
 //! | does it hold the beliefs that it needs? | `beliefs.rs` |
+//! | and each factor of them, where it is needed? | `factors/` |
 
 pub mod absorption;
 pub mod audit;
@@ -25,6 +26,7 @@ pub mod distance;
 mod effect;
 mod error;
 pub mod exam;
+pub mod factors;
 pub mod geometry;
 mod null;
 pub mod part_effects;

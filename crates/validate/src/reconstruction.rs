@@ -442,7 +442,7 @@ fn each_output(task: &Task, outputs: &[Vec<f32>], mut f: impl FnMut(usize, &[f32
     }
 }
 
-fn log_softmax(row: &[f32]) -> Vec<f64> {
+pub(crate) fn log_softmax(row: &[f32]) -> Vec<f64> {
     let greatest = row.iter().fold(f64::NEG_INFINITY, |m, &x| m.max(f64::from(x)));
     let sum: f64 = row.iter().map(|&x| math::exp64(f64::from(x) - greatest)).sum();
     let log = greatest + math::ln64(sum);

@@ -13,6 +13,10 @@ name = "mess3"
 set = { context = 6, n_layers = 2, d_model = 16, n_heads = 2, d_mlp = 32, lr = 0.01, steps = 500 }
 
 [[organism]]
+name = "stories-mini"
+set = { context = 6, steps = 300 }
+
+[[organism]]
 name = "ring-7"
 set = { steps = 1000 }
 
@@ -33,12 +37,14 @@ fn dictionaries_are_judged_by_beliefs_and_by_shapes_between_null_and_activations
     let finished = run(&plan, dir.path(), &Context::single(), 2, &()).unwrap();
     assert!(finished.failures.is_empty(), "{:?}", finished.failures);
     let rows = &finished.report.board.rows;
-    let row = |metric: &str, method: &str| -> &Row {
-        let found = rows.iter().find(|r| r.metric == metric && r.method == method);
-        found.unwrap_or_else(|| panic!("no row {metric} of {method}: {rows:#?}"))
+    let row = |organism: &str, metric: &str, method: &str| -> &Row {
+        let wanted = |r: &&Row| r.organism == organism && r.metric == metric && r.method == method;
+        let found = rows.iter().find(wanted);
+        found.unwrap_or_else(|| panic!("no row {metric} of {method} on {organism}: {rows:#?}"))
     };
-    for metric in ["belief", "geometry"] {
-        let (all, two) = (row(metric, "pca"), row(metric, "random"));
+    let judged = [("mess3", "belief"), ("stories-mini", "belief"), ("ring-7", "geometry")];
+    for (organism, metric) in judged {
+        let (all, two) = (row(organism, metric, "pca"), row(organism, metric, "random"));
         assert_eq!(all.oracle_kind, OracleKind::Identity);
         let [score, null, oracle] = [all.score, all.null, all.oracle].map(Option::unwrap);
         // All components are the activations, turned.

@@ -10,6 +10,7 @@ use flyroom_validate::audit::{
     AUDIT_FILE, Audit, AuditedEdge, GeometryAudit, MOST_OPEN, Options, Outcome, audit,
 };
 use flyroom_validate::beliefs::BeliefScore;
+use flyroom_validate::factors::FactorScore;
 use flyroom_validate::geometry::Fit;
 use std::path::{Path, PathBuf};
 
@@ -252,6 +253,10 @@ pub fn text(a: &Audit) -> String {
         out.push('\n');
         out.push_str(&beliefs(&b.measured));
     }
+    if let Some(f) = &a.factors {
+        out.push('\n');
+        out.push_str(&factors(&f.measured));
+    }
     for (_, check) in a.checks() {
         for c in &check.counterexamples {
             let input = if c.input.is_empty() {
@@ -297,6 +302,42 @@ fn beliefs(b: &BeliefScore) -> String {
         &["exchanged at", "dims", "plane of beliefs", "read-out weights", "random", "whole site"],
         &rows,
     ));
+    out
+}
+
+/// Tables of factors.
+fn factors(f: &FactorScore) -> String {
+    let number = output::number;
+    let last = |sites: &[(String, f64)]| number(sites.last().map_or(f64::NAN, |s| s.1));
+    let read: Vec<Vec<String>> = f
+        .read
+        .iter()
+        .map(|r| {
+            let name = if r.asked { r.name.clone() } else { format!("{} (idle)", r.name) };
+            let mut row = vec![name, last(&r.trained), last(&r.untrained)];
+            row.extend([r.bag, r.history, r.shuffled].map(number));
+            row
+        })
+        .collect();
+    let heads = ["R^2 behind the last layer", "trained", "untrained", "bag", "history", "shuffled"];
+    let mut out = output::table(&heads, &read);
+    let exchanged: Vec<Vec<String>> = f
+        .exchanged
+        .iter()
+        .map(|e| {
+            let mut row = vec![e.name.clone(), e.dims.to_string(), e.pairs.to_string()];
+            row.extend([e.due, e.moved, e.random, e.elsewhere].map(number));
+            row
+        })
+        .collect();
+    let heads = ["plane exchanged", "dims", "pairs", "due", "moved", "random", "elsewhere"];
+    out.push('\n');
+    out.push_str(&output::table(&heads, &exchanged));
+    let wrong = f.misnamed.iter();
+    let wrong: Vec<Vec<String>> =
+        wrong.map(|m| vec![m.idle.clone(), m.claimed.clone(), number(m.moved)]).collect();
+    out.push('\n');
+    out.push_str(&output::table(&["idle factor", "claimed to be", "moved"], &wrong));
     out
 }
 

@@ -26,9 +26,10 @@ pub struct BeliefsAudit {
     pub measured: BeliefScore,
 }
 
-/// `None` where the truth names no process.
+/// `None` where the truth names no process, or one with factors, which are asked one by one (`factors.rs`).
 pub(super) fn check(ground: &Ground) -> Result<Option<BeliefsAudit>, Error> {
-    let Some(process) = &ground.truth.process else { return Ok(None) };
+    let named = ground.truth.process.as_ref().filter(|p| p.factors().is_empty());
+    let Some(process) = named else { return Ok(None) };
     let measured = beliefs(ground.specimen, process, ground.cx)?;
     let mut check = Check::empty();
     let mut claim = |what: &str, got: f64, least: f64| {

@@ -12,6 +12,7 @@
 //! | program | setting and exchanging variables does to the outputs what the program says | `program.rs` |
 //! | geometry | tokens lie to each other as the truth says | `geometry.rs` |
 //! | beliefs | the beliefs of the process that makes the data lie in the residual stream, and are used | `beliefs.rs` |
+//! | factors | of a process with factors: each is held where it is asked for, and is used | `factors.rs` |
 //!
 //! Each check counts what it compared, names the first counterexamples and brings a control that
 //! must fail. A check for which a truth makes no claim is `not-applicable` and says why. What the
@@ -28,6 +29,7 @@
 mod beliefs;
 mod check;
 mod edges;
+mod factors;
 mod features;
 mod geometry;
 mod program;
@@ -38,6 +40,7 @@ pub use beliefs::{BeliefsAudit, MOVED, UNMOVED};
 pub use check::{Check, Control, Counterexample, Outcome};
 pub(crate) use edges::own as written_by;
 pub use edges::{AMPLIFIED, AuditedEdge, Corruption, EdgesAudit};
+pub use factors::FactorsAudit;
 pub use features::FeaturesAudit;
 pub use geometry::{GeometryAudit, SHAPED, UNMATCHED};
 pub use program::{MOST_OPEN, OpenVariable, ProgramAudit};
@@ -126,6 +129,9 @@ pub struct Audit {
     /// Whether beliefs are held, where the data come from a process that has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beliefs: Option<BeliefsAudit>,
+    /// Whether factors are held, where the data come from a process that has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factors: Option<FactorsAudit>,
     /// Whether all that can be checked holds.
     pub outcome: Outcome,
     /// What the truth says of itself.
@@ -151,6 +157,7 @@ impl Audit {
         ];
         all.extend(self.geometry.iter().map(|g| ("geometry", &g.check)));
         all.extend(self.beliefs.iter().map(|b| ("beliefs", &b.check)));
+        all.extend(self.factors.iter().map(|f| ("factors", &f.check)));
         all
     }
 
@@ -182,10 +189,12 @@ pub fn audit(
     let program = program::check(&ground)?;
     let geometry = geometry::check(&ground)?;
     let beliefs = beliefs::check(&ground)?;
+    let factors = factors::check(&ground)?;
     let mut outcomes =
         [&sites.check, &features.check, &edges.check, &program.check].map(|c| c.outcome).to_vec();
     outcomes.extend(geometry.iter().map(|g| g.check.outcome));
     outcomes.extend(beliefs.iter().map(|b| b.check.outcome));
+    outcomes.extend(factors.iter().map(|f| f.check.outcome));
     let outcome = if outcomes.contains(&Outcome::Fails) {
         Outcome::Fails
     } else if outcomes.contains(&Outcome::Holds) {
@@ -216,6 +225,7 @@ pub fn audit(
         program,
         geometry,
         beliefs,
+        factors,
         outcome,
         claimed: truth.standing,
         standing,
