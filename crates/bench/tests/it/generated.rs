@@ -14,7 +14,7 @@ set = { context = 6, n_layers = 2, d_model = 16, n_heads = 2, d_mlp = 32, lr = 0
 
 [[organism]]
 name = "stories-mini"
-set = { context = 6, steps = 300 }
+set = { context = 6, steps = 800, cooldown = 600, lr = 0.006 }
 
 [[organism]]
 name = "ring-7"
