@@ -13,6 +13,7 @@
 //! | who computes the same, and who computes it alike | `twins.rs` |
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
 
+mod algorithmic;
 mod and_superposition;
 mod backdoor;
 mod belief_state;
