@@ -99,7 +99,8 @@ impl Bench {
     }
 
     /// Decomposes the activations at a site; `auto` is the last residual stream that is still
-    /// read, the hidden layer of an autoencoder, the first hidden layer of an MLP.
+    /// read, the hidden layer of an autoencoder, the first hidden layer of an MLP, the state of a GRU behind
+    /// the first half of its context.
     pub fn decomposition(
         &self,
         method: &dyn Decompose,
@@ -502,6 +503,7 @@ pub fn auto_site(architecture: &Architecture) -> String {
     match architecture {
         Architecture::Autoencoder(_) => "hook_hidden".into(),
         Architecture::Mlp(_) => "blocks.0.mlp.hook_post".into(),
+        Architecture::Gru(c) => format!("cells.{}.hook_state", (c.n_ctx - 1) / 2),
         Architecture::Transformer(c) if c.n_layers > 1 => {
             format!("blocks.{}.hook_resid_pre", c.n_layers - 1)
         }

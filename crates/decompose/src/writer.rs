@@ -8,6 +8,7 @@
 //! | `hook_attn_out` | W_O, heads one below the other |
 //! | `mlp.hook_pre`, `hook_mlp_out` | W_in, W_out |
 //! | `hook_logits` | W_U |
+//! | `cells.T.hook_embed` of a GRU | W_E |
 //! | the residual stream | the last of these that was added to it |
 //!
 //! A site behind a nonlinearity (`mlp.hook_post`, `hook_z`) has none.
@@ -29,6 +30,8 @@ pub(crate) fn writer(network: &Network, site: &str) -> Result<Option<Writer>, Er
             site.strip_suffix("mlp.hook_pre").map(|block| format!("{block}mlp.W_in"))
         }
         Architecture::Transformer(c) => of_transformer(c, site),
+        Architecture::Gru(_) if site == "hook_logits" => Some("unembed.W_U".into()),
+        Architecture::Gru(_) => site.ends_with("hook_embed").then(|| "embed.W_E".into()),
     };
     let Some(name) = name else { return Ok(None) };
     let rows = by_inputs(&name, network.weight(&name)?)?;

@@ -198,6 +198,7 @@ impl Charge<'_> {
             Architecture::Transformer(c) => c.d_vocab_out,
             Architecture::Mlp(c) => c.d_out,
             Architecture::Autoencoder(c) => c.n_features,
+            Architecture::Gru(c) => c.d_vocab_out,
         }
     }
 
@@ -237,6 +238,7 @@ impl Charge<'_> {
                 Architecture::Transformer(c) => c.d_model.max(c.d_mlp),
                 Architecture::Mlp(c) => c.d_hidden.iter().copied().max().unwrap_or(1),
                 Architecture::Autoencoder(c) => c.n_features.max(c.d_hidden),
+                Architecture::Gru(c) => c.d_hidden.max(c.d_embed).max(c.d_vocab_out),
             };
             bits += span(widest);
         }

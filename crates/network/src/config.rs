@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Longest axis of a weight that is believed: more is a broken file.
 const LARGEST: usize = 1 << 24;
 
+/// Longest input of a network that is unrolled over it.
+const LONGEST_UNROLLED: usize = 1 << 10;
+
 /// What a network computes, without its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -16,6 +19,8 @@ pub enum Architecture {
     Mlp(MlpConfig),
     /// A vector to itself through a narrower one, decoder tied to encoder.
     Autoencoder(AutoencoderConfig),
+    /// Tokens to logits at every position, through a state that is carried on.
+    Gru(GruConfig),
 }
 
 /// Elementwise function of an MLP.
@@ -326,6 +331,47 @@ pub struct AutoencoderConfig {
     pub hidden_maps: usize,
 }
 
+/// A gated recurrent unit (Cho et al. 2014) over embedded tokens, in the form of PyTorch: what the reset gate
+/// multiplies is the product of the state with its bias.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GruConfig {
+    /// Tokens.
+    pub d_vocab: usize,
+    /// Logits.
+    pub d_vocab_out: usize,
+    /// Length of a token's vector.
+    pub d_embed: usize,
+    /// Length of the state.
+    pub d_hidden: usize,
+    /// Longest input in tokens.
+    pub n_ctx: usize,
+}
+
+impl GruConfig {
+    fn validate(&self) -> Result<(), Error> {
+        let sizes = [
+            ("d_vocab", self.d_vocab),
+            ("d_vocab_out", self.d_vocab_out),
+            ("d_embed", self.d_embed),
+            ("d_hidden", self.d_hidden),
+        ];
+        for (name, n) in sizes {
+            if n == 0 || n > LARGEST {
+                return Err(Error::Architecture(format!("{name} = {n} is not a size")));
+            }
+        }
+        // Every position is recorded by itself.
+        if self.n_ctx == 0 || self.n_ctx > LONGEST_UNROLLED {
+            return Err(Error::Architecture(format!(
+                "n_ctx = {} of a GRU is not from 1 to {LONGEST_UNROLLED}",
+                self.n_ctx
+            )));
+        }
+        Ok(())
+    }
+}
+
 fn is_none(n: &usize) -> bool {
     *n == 0
 }
@@ -335,6 +381,7 @@ impl Architecture {
     pub fn validate(&self) -> Result<(), Error> {
         match self {
             Self::Transformer(c) => c.validate(),
+            Self::Gru(c) => c.validate(),
             Self::Mlp(c) if c.d_in == 0 || c.d_out == 0 || c.d_hidden.contains(&0) => {
                 Err(Error::Architecture("a layer of an mlp has no units".into()))
             }

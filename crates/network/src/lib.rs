@@ -8,7 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `config.rs` | architectures as data |
-//! | `transformer.rs`, `small.rs` | the forward passes, one line a site |
+//! | `transformer.rs`, `gru.rs`, `small.rs` | the forward passes, one line a site |
 //! | `site.rs`, `selector.rs`, `edge.rs`, `intervention.rs` | the language of places and interventions |
 //! | `network.rs` | weights in memory |
 //! | `tokenizer/` | text to tokens and back |
@@ -20,6 +20,7 @@ mod config;
 mod edge;
 mod error;
 pub mod format;
+mod gru;
 mod inputs;
 mod intervention;
 mod linear;
@@ -35,8 +36,8 @@ pub mod tokenizer;
 mod transformer;
 
 pub use config::{
-    Activation, Architecture, AutoencoderConfig, MlpConfig, NORM_EPS, Norm, Pairs, Pattern,
-    Positions, Rotary, TransformerConfig,
+    Activation, Architecture, AutoencoderConfig, GruConfig, MlpConfig, NORM_EPS, Norm, Pairs,
+    Pattern, Positions, Rotary, TransformerConfig,
 };
 pub use edge::{Edge, EdgeTable, Receiver, Sender};
 pub use error::Error;

@@ -4,7 +4,7 @@ use crate::config::Architecture;
 use crate::format::{RawTensor, read_safetensors, write_safetensors};
 use crate::inputs::Inputs;
 use crate::site::Site;
-use crate::{Error, small, transformer};
+use crate::{Error, gru, small, transformer};
 use flyroom_tensor::{Graph, Tensor, Value, hash};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -129,14 +129,12 @@ impl Network {
                 }
             }
             (Architecture::Transformer(c), Inputs::Tokens { pos, ids }) if !c.vectors => {
-                if *pos == 0 || *pos > c.n_ctx {
-                    return bad(format!("{pos} tokens in a context of {}", c.n_ctx));
-                }
-                match ids.iter().find(|&&t| t as usize >= c.d_vocab) {
-                    Some(t) => bad(format!("token {t} in a vocabulary of {}", c.d_vocab)),
-                    None => Ok(()),
-                }
+                tokens_fit(*pos, ids, c.n_ctx, c.d_vocab)
             }
+            (Architecture::Gru(c), Inputs::Tokens { pos, ids }) => {
+                tokens_fit(*pos, ids, c.n_ctx, c.d_vocab)
+            }
+            (Architecture::Gru(_), Inputs::Vectors { .. }) => bad("a GRU takes tokens".into()),
             (Architecture::Mlp(c), Inputs::Vectors { pos: 1, width, .. }) if *width == c.d_in => {
                 Ok(())
             }
@@ -153,6 +151,18 @@ impl Network {
             }
             _ => bad("this network takes vectors, not tokens".into()),
         }
+    }
+}
+
+/// Fails when tokens lie outside a context or a vocabulary.
+fn tokens_fit(pos: usize, ids: &[u32], n_ctx: usize, d_vocab: usize) -> Result<(), Error> {
+    let bad = |why: String| Err(Error::Input(why));
+    if pos == 0 || pos > n_ctx {
+        return bad(format!("{pos} tokens in a context of {n_ctx}"));
+    }
+    match ids.iter().find(|&&t| t as usize >= d_vocab) {
+        Some(t) => bad(format!("token {t} in a vocabulary of {d_vocab}")),
+        None => Ok(()),
     }
 }
 
@@ -190,5 +200,6 @@ pub fn record(
         Architecture::Transformer(c) => transformer::record(g, c, batch, pos, form == Form::Split)?,
         Architecture::Mlp(c) => small::record_mlp(g, c, batch)?,
         Architecture::Autoencoder(c) => small::record_autoencoder(g, c, batch)?,
+        Architecture::Gru(c) => gru::record(g, c, batch, pos)?,
     })
 }

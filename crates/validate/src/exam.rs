@@ -286,6 +286,15 @@ fn units(subject: &Subject, g: &mut Generator) -> Vec<Unit> {
                 out.push(Unit { selector, weight: None });
             }
         }
+        Architecture::Gru(c) => {
+            let pos = subject.task.pos();
+            for t in g.choose(pos, pos.min(6)) {
+                for u in g.choose(c.d_hidden, c.d_hidden.min(6)) {
+                    let selector = Selector::site(format!("cells.{t}.hook_state")).at_unit(u);
+                    out.push(Unit { selector, weight: None });
+                }
+            }
+        }
     }
     out
 }

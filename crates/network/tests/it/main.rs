@@ -3,6 +3,7 @@
 mod common;
 mod files;
 mod gguf;
+mod gru;
 mod linear_attention;
 mod npz;
 mod oracle;

@@ -57,6 +57,51 @@ impl Kernel for Gather {
     }
 }
 
+/// Operands table `[rows, d]` and indices `[batch, pos]`; result `[batch, d]`: the rows of one position.
+#[derive(Debug, Clone, Copy)]
+pub struct GatherAt {
+    /// Which one.
+    pub pos: usize,
+}
+
+impl Kernel for GatherAt {
+    fn name(&self) -> &'static str {
+        "gather at"
+    }
+
+    fn shape(&self, x: &[&[usize]]) -> Result<Vec<usize>, Error> {
+        match (x[0], x[1]) {
+            (&[_, d], &[batch, pos]) if self.pos < pos => Ok(vec![batch, d]),
+            _ => Err(shapes_error("gather at", x, format!("there is no position {}", self.pos))),
+        }
+    }
+
+    fn index_operands(&self) -> &'static [usize] {
+        &[1]
+    }
+
+    fn index_limit(&self, operand: usize, x: &[&[usize]]) -> Option<usize> {
+        (operand == 1).then(|| x[0][0])
+    }
+
+    fn run(&self, _cx: &Context, x: &[Arg], y: &mut [f32]) {
+        let (table, index) = (x[0].real(), x[1].index());
+        let (d, pos) = (x[0].shape[1], x[1].shape[1]);
+        for (row, at) in y.chunks_exact_mut(d.max(1)).zip(index.chunks_exact(pos)) {
+            let i = at[self.pos] as usize;
+            row.copy_from_slice(&table[i * d..(i + 1) * d]);
+        }
+    }
+
+    fn reference(&self, x: &[Arg64], y: &mut [f64]) {
+        let (d, pos) = (x[0].shape[1], x[1].shape[1]);
+        for (row, at) in y.chunks_exact_mut(d.max(1)).zip(x[1].index.chunks_exact(pos)) {
+            let i = at[self.pos] as usize;
+            row.copy_from_slice(&x[0].real[i * d..(i + 1) * d]);
+        }
+    }
+}
+
 /// Operands table `[row, pos, ..]` and indices `[batch, pos]`; result `[batch, pos, ..]`: of each position the
 /// row that its index names.
 #[derive(Debug, Clone, Copy)]
@@ -114,10 +159,23 @@ impl Kernel for PickRows {
     }
 }
 
-/// Operands indices and cotangent `[.., d]`: rows added in ascending order into `[rows, d]`.
+/// Operands indices and cotangent `[.., d]`: rows added in ascending order into `[rows, d]`. With a position,
+/// indices are `[batch, pos]` and the cotangent `[batch, d]` belongs to that one.
 #[derive(Debug, Clone, Copy)]
 struct Scatter {
     rows: usize,
+    pos: Option<usize>,
+}
+
+impl Scatter {
+    /// The indices of the cotangent's rows, in order.
+    fn indices<'a>(&self, index: &'a [u32], shape: &[usize]) -> impl Iterator<Item = usize> + 'a {
+        let (first, every) = match (self.pos, shape) {
+            (Some(p), &[_, pos]) => (p, pos),
+            _ => (0, 1),
+        };
+        index.iter().skip(first).step_by(every.max(1)).map(|&i| i as usize)
+    }
 }
 
 impl Kernel for Scatter {
@@ -142,8 +200,8 @@ impl Kernel for Scatter {
         let (index, dy) = (x[0].index(), x[1].real());
         let d = x[1].shape.last().copied().unwrap_or(1);
         y.fill(0.0);
-        for (r, &i) in index.iter().enumerate() {
-            let row = &mut y[i as usize * d..(i as usize + 1) * d];
+        for (r, i) in self.indices(index, x[0].shape).enumerate() {
+            let row = &mut y[i * d..(i + 1) * d];
             for (y, dy) in row.iter_mut().zip(&dy[r * d..(r + 1) * d]) {
                 *y += dy;
             }
@@ -153,9 +211,9 @@ impl Kernel for Scatter {
     fn reference(&self, x: &[Arg64], y: &mut [f64]) {
         let d = x[1].shape.last().copied().unwrap_or(1);
         y.fill(0.0);
-        for (r, &i) in x[0].index.iter().enumerate() {
+        for (r, i) in self.indices(x[0].index, x[0].shape).enumerate() {
             for c in 0..d {
-                y[i as usize * d + c] += x[1].real[r * d + c];
+                y[i * d + c] += x[1].real[r * d + c];
             }
         }
     }
@@ -170,7 +228,7 @@ impl Op for Gather {
         _wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, Error> {
         let rows = g.shape(at.x[0])[0];
-        Ok(vec![Some(g.derived(Scatter { rows }, &[at.x[1], dy])?), None])
+        Ok(vec![Some(g.derived(Scatter { rows, pos: None }, &[at.x[1], dy])?), None])
     }
 
     fn jvp(
@@ -183,9 +241,36 @@ impl Op for Gather {
     }
 }
 
+impl Op for GatherAt {
+    fn vjp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dy: Value,
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        let scatter = Scatter { rows: g.shape(at.x[0])[0], pos: Some(self.pos) };
+        Ok(vec![Some(g.derived(scatter, &[at.x[1], dy])?), None])
+    }
+
+    fn jvp(
+        &self,
+        g: &mut Graph,
+        at: Applied,
+        dx: &[Option<Value>],
+    ) -> Result<Option<Value>, Error> {
+        dx[0].map(|d| g.apply(*self, &[d, at.x[1]])).transpose()
+    }
+}
+
 impl Graph {
     /// Rows of `table` `[rows, d]` at `index` `[..]`.
     pub fn gather(&mut self, table: Value, index: Value) -> Result<Value, Error> {
         self.apply(Gather, &[table, index])
+    }
+
+    /// Rows of `table` `[rows, d]` at position `pos` of `index` `[batch, pos]`: `[batch, d]`.
+    pub fn gather_at(&mut self, table: Value, index: Value, pos: usize) -> Result<Value, Error> {
+        self.apply(GatherAt { pos }, &[table, index])
     }
 }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 pub use binary::Binary;
 pub use einsum::Einsum;
-pub use gather::Gather;
 pub(crate) use gather::PickRows;
+pub use gather::{Gather, GatherAt};
 pub use loss::CrossEntropy;
 pub use norm::{Center, RootMeanSquare};
 pub use reduce::{Sum, SumTo};

@@ -78,6 +78,10 @@ fn table_look_ups_agree_with_finite_differences_where_rows_repeat() {
     let tokens = |shape: &[usize], x: &[u32]| Operand::Index(shape.to_vec(), x.to_vec());
     passes(Gather, &[real(&[4, 3], 0), tokens(&[2, 3], &[0, 3, 3, 1, 3, 0])]);
     passes(Gather, &[real(&[2, 5], 0), tokens(&[], &[1])]);
+    for pos in 0..3 {
+        let two = tokens(&[2, 3], &[0, 3, 3, 1, 3, 0]);
+        passes(GatherAt { pos }, &[real(&[4, 5], 0), two]);
+    }
     passes(CrossEntropy, &[real(&[2, 2, 5], 0), tokens(&[2, 2], &[4, 0, 2, 2])]);
     passes(CrossEntropy, &[real(&[3, 20], 0), tokens(&[3], &[19, 0, 7])]);
 }
