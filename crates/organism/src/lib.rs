@@ -40,6 +40,7 @@ pub mod modadd_analytic;
 mod modular_addition;
 mod names;
 mod nulls;
+mod onion;
 mod organism;
 mod parities;
 mod places;
