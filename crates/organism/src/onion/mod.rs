@@ -13,9 +13,13 @@
 //! | file | holds |
 //! |---|---|
 //! | this one | the task, the recipe, the measure |
+//! | `question.rs` | what an arm is asked |
 //! | `arms.rs` | the three interventions, how they are trained and judged |
+//! | `subspaces.rs` | the rotations and masks of the linear ones |
 
 mod arms;
+mod question;
+mod subspaces;
 
 use crate::lesson::{Example, Input, Learned, Lesson, Schedule};
 use crate::task::other_inputs;
