@@ -351,7 +351,7 @@ mod tests {
     /// last slot. So every place of the state lies in a subspace of its own.
     fn register(lesson: &Onion) -> Network {
         let architecture = lesson.architecture().unwrap();
-        let bit = |token: usize, i: usize| if token >> i & 1 == 1 { 1.0 } else { -1.0 };
+        let bit = |token: usize, i: usize| if (token >> i) & 1 == 1 { 1.0 } else { -1.0 };
         let last = BITS * lesson.longest;
         let weights =
             Network::parameters(&architecture).unwrap().into_iter().map(|(name, shape)| {
