@@ -6,6 +6,17 @@
 //! whose predecessor is the present token); one layer cannot. The period is drawn anew for each
 //! sequence: with one fixed period the place to copy from is a fixed distance away and one layer
 //! of position-to-position attention is enough.
+//!
+//! With head dropout ([`INDUCTION_BACKUP`]) no head of the second layer can be the only one.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | data, task, organisms |
+//! | `induction/dropout.rs` | heads that are silent while the network is trained |
+//! | `induction/backup.rs` | what is left without heads, one and two at a time |
+
+mod backup;
+mod dropout;
 
 use crate::composition::composition;
 use crate::organism::{Parameters as Json, Source, Standing, defaults_of, typed};
@@ -64,6 +75,14 @@ pub struct Parameters {
     pub norm: Norm,
     /// The null: targets change places among the positions of a batch that count.
     pub shuffle_labels: bool,
+    /// Chance that one head of the last layer, drawn for each sequence, is silent while it is trained on.
+    // Left out where it is 0, so that older specimens keep their ids.
+    #[serde(skip_serializing_if = "no_chance")]
+    pub head_dropout: f64,
+}
+
+fn no_chance(chance: &f64) -> bool {
+    *chance == 0.0
 }
 
 impl Default for Parameters {
@@ -84,6 +103,7 @@ impl Default for Parameters {
             init: 1.0,
             norm: Norm::None,
             shuffle_labels: false,
+            head_dropout: 0.0,
         }
     }
 }
@@ -108,6 +128,12 @@ impl Parameters {
         }
         if self.batch == 0 || self.n_heads == 0 || !self.d_model.is_multiple_of(self.n_heads) {
             return bad("batch and n_heads are at least 1, and n_heads divides d_model".into());
+        }
+        if !(0.0..=1.0).contains(&self.head_dropout) {
+            return bad(format!("head_dropout = {} is no chance", self.head_dropout));
+        }
+        if self.head_dropout > 0.0 && self.n_layers == 0 {
+            return bad("head_dropout wants a layer whose heads it silences".into());
         }
         Ok(())
     }
@@ -264,11 +290,13 @@ fn scores(task: &Task, network: &Network, cx: &Context) -> Result<BTreeMap<Strin
     Ok(BTreeMap::from([("accuracy".into(), accuracy), ("loss".into(), loss(task, logits.data()))]))
 }
 
-/// The organism with two layers, or its twin with one.
+/// The organism with two layers, its twin with one, or that with spare heads.
 #[derive(Debug)]
 pub(crate) struct Induction {
     entry: Entry,
     n_layers: usize,
+    /// Chance of a silent head, where there is head dropout.
+    head_dropout: Option<f64>,
 }
 
 /// Two layers.
@@ -282,6 +310,21 @@ pub(crate) const INDUCTION: Induction = Induction {
         cost: "10 s",
     },
     n_layers: 2,
+    head_dropout: None,
+};
+
+/// Two layers whose second has a spare head.
+pub(crate) const INDUCTION_BACKUP: Induction = Induction {
+    entry: Entry {
+        name: "induction-backup",
+        version: 1,
+        summary: "Induction with head dropout: one head can go, for another stands in for it.",
+        source: Source::Constrained,
+        standing: Standing::Contested,
+        cost: "10 s",
+    },
+    n_layers: 2,
+    head_dropout: Some(0.5),
 };
 
 /// The twin that has no path.
@@ -295,6 +338,7 @@ pub(crate) const INDUCTION_1_LAYER: Induction = Induction {
         cost: "6 s",
     },
     n_layers: 1,
+    head_dropout: None,
 };
 
 impl Organism for Induction {
@@ -305,6 +349,10 @@ impl Organism for Induction {
     fn defaults(&self) -> Json {
         let mut all = defaults_of::<Parameters>();
         all.insert("n_layers".into(), json!(self.n_layers));
+        if let Some(chance) = self.head_dropout {
+            all.insert("head_dropout".into(), json!(chance));
+            all.insert("n_heads".into(), json!(2));
+        }
         all
     }
 
@@ -328,7 +376,7 @@ impl Organism for Induction {
         let training = Training {
             organism: self.entry.name,
             seed,
-            architecture: &p.architecture(),
+            architecture: &dropout::Dropped(&p),
             batch: p.batch,
             pos: p.seq,
             steps: p.steps,
@@ -337,7 +385,11 @@ impl Organism for Induction {
                 weight_decay: p.weight_decay,
                 ..AdamW::default()
             },
-            data: &|t| batch(&p, seed, t),
+            data: &|t| {
+                let mut batch = batch(&p, seed, t);
+                dropout::silence(&p, seed, t, &mut batch);
+                batch
+            },
             loss: &|g, logits| {
                 let width = p.seq - p.period_min;
                 let logits = g.slice(logits, 1, p.period_min, width)?;
@@ -377,6 +429,9 @@ impl Organism for Induction {
         let mut out: Json =
             scores(&task, network, cx)?.into_iter().map(|(n, x)| (n, json!(x))).collect();
         out.extend(composition(network, &task, cx)?.metrics());
+        if self.head_dropout.is_some() {
+            out.extend(backup::metrics(&task, network, cx)?);
+        }
         Ok(out)
     }
 }
@@ -476,12 +531,37 @@ mod tests {
     }
 
     #[test]
+    fn without_its_spare_a_head_is_single_and_before_training_there_is_none() {
+        let cx = Context::single();
+        let set = |steps: usize| {
+            let set = json!({"d_model": 32, "vocab": 16, "seq": 16, "period_min": 4,
+                "period_max": 7, "batch": 32, "steps": steps});
+            with_defaults(&INDUCTION_BACKUP, set.as_object().unwrap()).unwrap()
+        };
+        let of = |p: &Json, network: &Network| INDUCTION_BACKUP.measure(p, network, &cx).unwrap();
+        let p = set(400);
+        let network = INDUCTION_BACKUP.breed(&p, 0, &cx, &Nursery::none()).unwrap().network;
+        let m = of(&p, &network);
+        assert_eq!(m["backup"], "spare", "{m:?}");
+        // The control: one of the two writes nothing.
+        let mut written = network.weight("blocks.1.attn.W_O").unwrap().clone();
+        let half = written.data().len() / 2;
+        written.data_mut()[..half].fill(0.0);
+        let alone = network.with_weight("blocks.1.attn.W_O", written).unwrap();
+        assert_eq!(of(&p, &alone)["backup"], "single");
+        let p = set(0);
+        let untrained = INDUCTION_BACKUP.breed(&p, 0, &cx, &Nursery::none()).unwrap().network;
+        assert_eq!(of(&p, &untrained)["backup"], "none");
+    }
+
+    #[test]
     fn impossible_parameters_are_refused_by_name() {
         for (set, word) in [
             (json!({"period_max": 70}), "vocabulary"),
             (json!({"period_max": 48, "vocab": 64}), "nothing that repeats"),
             (json!({"period_min": 30}), "no period"),
             (json!({"n_heads": 5}), "divides"),
+            (json!({"head_dropout": 2.0}), "no chance"),
             (json!({"periods": 5}), "periods"),
         ] {
             let mut all = INDUCTION.defaults();

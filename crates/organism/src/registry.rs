@@ -35,6 +35,7 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::parities::MULTI_PARITY,
         &crate::induction::INDUCTION,
         &crate::induction::INDUCTION_1_LAYER,
+        &crate::induction::INDUCTION_BACKUP,
         &crate::induction_compiled::INDUCTION_COMPILED,
         &crate::induction_compiled::INDUCTION_COMPILED_ALIGNED,
         &crate::belief_state::MESS3,
