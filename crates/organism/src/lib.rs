@@ -27,6 +27,7 @@ mod gates;
 mod gauge;
 pub mod gauge_twin;
 mod group;
+mod hidden_objective;
 pub mod import;
 pub mod in_context;
 mod induction;
