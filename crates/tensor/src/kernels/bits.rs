@@ -123,6 +123,8 @@ fn a_product_large_enough_for_threads_is_divided_without_a_trace() {
     }
     // Several long blocks of k, whose sums go on from c.
     check_product(1, 310, 430, 780, 0);
+    // A long sum of a small c: as few parts as threads, and two blocks of columns.
+    check_product(1, 14, 1090, 2100, 0);
 }
 
 #[test]

@@ -43,6 +43,8 @@ const BLOCK_K: usize = 768;
 /// The same where all of c stays in the second cache (`SMALL_C` values).
 const BLOCK_K_SMALL_C: usize = 256;
 const SMALL_C: usize = 128 * 1024;
+/// From here on a sum over so many k of a small c is bound by how often its operands are read.
+const LONG_K: usize = 2048;
 /// Values of b that are packed at once: 512 KiB, half of a second cache.
 const BLOCK_B: usize = 128 * 1024;
 /// An operand that at most so many tiles read is read where it lies.
@@ -311,6 +313,10 @@ impl Grid {
             return grid;
         }
         let mut wanted = (4 * cx.threads()).min(cost / (4 * 1024));
+        // Of a long sum every part reads both operands from memory: there are as few as threads.
+        if plan.ks.len() >= LONG_K && sizes[0] == 1 && sizes[1] * sizes[2] <= SMALL_C {
+            wanted = wanted.min(cx.threads());
+        }
         // Whole batch entries first, then blocks of the longer side: every part of it packs the
         // whole other operand anew.
         let (rows, cols) = ((1, 24), (2, 64));
@@ -374,7 +380,9 @@ impl Task for Part<'_> {
         let most = self.section.unwrap_or(if small { BLOCK_K_SMALL_C } else { BLOCK_K });
         let blocks = k.div_ceil(most).max(1);
         let tile_cols = S::TILE_VECTORS * LANES;
-        let block_cols = BLOCK_B / (k / blocks + 1) / tile_cols * tile_cols;
+        let most_cols = BLOCK_B / (k / blocks + 1) / tile_cols * tile_cols;
+        // Equal blocks of columns: every further one packs the rows anew.
+        let block_cols = cols.div_ceil(cols.div_ceil(most_cols).max(1)).next_multiple_of(tile_cols);
         for batch in self.batch.clone() {
             let mut col = self.cols.start;
             while col < self.cols.end {
