@@ -24,6 +24,7 @@ pub mod clock;
 pub mod figures;
 pub mod foreign;
 pub mod key;
+pub mod phases;
 pub mod plan;
 pub mod report;
 pub mod run;

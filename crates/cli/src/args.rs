@@ -57,6 +57,33 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Draw a phase diagram: what is measured over one or two parameters, every seed, beside the
+    /// same networks untrained.
+    Phases {
+        /// Name of the organism, or FILE.rasp, or FILE.toml.
+        organism: String,
+        /// A parameter and its values: --over d_model=32,64,128. Once for a curve, twice for a field.
+        #[arg(long, value_name = "KEY=A,B,C", required = true)]
+        over: Vec<String>,
+        /// What is drawn: a number that is measured, or METRIC=WORD, the share of seeds with that word.
+        #[arg(long, value_name = "METRIC")]
+        measure: String,
+        /// Seeds, end exclusive.
+        #[arg(long, default_value = "0..5")]
+        seeds: String,
+        /// Set a parameter: --set steps=2000.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Folder for the specimens, phases.svg and phases.csv; specimens that are there are not bred again.
+        #[arg(long, default_value = "phases")]
+        out: PathBuf,
+        /// How progress is told on stderr.
+        #[arg(long, default_value = "bar", value_name = "FORM")]
+        progress: Progress,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check the truth about a specimen by interventions; exit code 1 if a claim does not hold.
     Audit {
         /// Folder of the specimen, with its truth beside it.

@@ -53,6 +53,8 @@ use crate::board::{Board, Role, Status, Table, Tier, Verdict};
 use svg::escape;
 
 const STYLE: &str = include_str!("style.css");
+/// Colours, and what drawings are made of: also in a picture outside of the page.
+const DRAWN: &str = include_str!("drawing.css");
 
 /// Everything that a page is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +84,7 @@ impl ReportData {
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>{title} · flyroom</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <title>{title} · flyroom</title>\n<style>\n{DRAWN}{STYLE}</style>\n</head>\n<body>\n<main>\n\
              <header>\n<p class=\"kicker\">flyroom report</p>\n<h1>{title}</h1>\n{}</header>\n",
             self.summary()
         );

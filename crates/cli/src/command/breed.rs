@@ -196,6 +196,23 @@ fn of_file(path: &Path, set: &mut Parameters) -> Result<String> {
     Ok(path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
+/// What is measured on the same networks before their first step, by seed; nothing is written. `None` of
+/// what is never trained, which has no untrained twin.
+pub fn untrained(args: &Args, bred: &Bred) -> Result<Option<Vec<Value>>> {
+    let mut parameters = bred.parameters.clone();
+    if !parameters.contains_key("steps") {
+        return Ok(None);
+    }
+    parameters.insert("steps".into(), Value::from(0));
+    let cx = args.cell_context()?;
+    let seeds = bred.specimens.iter().filter_map(|s| s["seed"].as_u64());
+    let measured = seeds.map(|seed| {
+        let first = bred.organism.breed(&parameters, seed, &cx, &Nursery::none())?;
+        Ok(Value::Object(bred.organism.measure(&parameters, &first.network, &cx)?))
+    });
+    measured.collect::<Result<_>>().map(Some)
+}
+
 /// What is printed of a specimen.
 pub fn summary(s: &Specimen, dir: &Path) -> Value {
     json!({

@@ -12,6 +12,7 @@ mod gc;
 mod import;
 mod kind;
 mod list;
+mod phases;
 mod prompt;
 mod rasp;
 mod run;
@@ -37,6 +38,11 @@ pub fn run(args: &Args) -> Result<bool> {
                 Some(key) => tally::run(args, &bred, key, *json),
                 None => breed::print(&bred.specimens, *json),
             }
+        }
+        Command::Phases { organism, over, measure, seeds, set, out, progress, json } => {
+            let asked =
+                phases::Asked { organism, over, measure, seeds, set, out, progress: *progress };
+            phases::run(args, &asked, *json)
         }
         Command::Audit { specimen, length, within, json } => {
             audit::run(args, specimen, *length, *within, *json)

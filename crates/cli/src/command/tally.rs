@@ -1,16 +1,15 @@
 //! `flyroom breed --tally KEY`: how often each value of a measured word comes over the seeds, beside the
 //! untrained networks of the same seeds, which is what chance and the architecture give.
 
-use super::breed::Bred;
+use super::breed::{self, Bred};
 use crate::args::Args;
 use crate::output;
 use anyhow::{Result, bail};
 use flyroom_bench::statistics::Tally;
-use flyroom_organism::train::Nursery;
 use serde_json::{Value, json};
 
 /// A word: text as it is, a truth value, a whole number or a list of such as JSON; a measurement is none.
-fn word(value: &Value) -> Option<String> {
+pub fn word(value: &Value) -> Option<String> {
     match value {
         Value::String(s) => Some(s.clone()),
         Value::Bool(_) => Some(value.to_string()),
@@ -46,9 +45,9 @@ pub fn run(args: &Args, bred: &Bred, key: &str, as_json: bool) -> Result<bool> {
     let trained = words(bred.specimens.iter().map(|s| &s["metrics"]), key)?;
     let trained = Tally::of(trained);
     // What was never trained has no untrained twin.
-    let untrained = match bred.parameters.contains_key("steps") {
-        true => untrained(args, bred, key)?,
-        false => None,
+    let untrained = match breed::untrained(args, bred)? {
+        Some(metrics) => Tally::of(words(metrics.iter(), key)?),
+        None => None,
     };
     if as_json {
         output::json(&json!({
@@ -80,17 +79,4 @@ pub fn run(args: &Args, bred: &Bred, key: &str, as_json: bool) -> Result<bool> {
     let head = ["network", key, "seeds", "share", "95 %", "classes in effect"];
     output::data(&output::table(&head, &rows.collect::<Vec<_>>()));
     Ok(true)
-}
-
-/// The same of networks before their first step; nothing is written.
-fn untrained(args: &Args, bred: &Bred, key: &str) -> Result<Option<Tally>> {
-    let cx = args.cell_context()?;
-    let mut parameters = bred.parameters.clone();
-    parameters.insert("steps".into(), Value::from(0));
-    let mut metrics = vec![];
-    for seed in bred.specimens.iter().filter_map(|s| s["seed"].as_u64()) {
-        let first = bred.organism.breed(&parameters, seed, &cx, &Nursery::none())?;
-        metrics.push(Value::Object(bred.organism.measure(&parameters, &first.network, &cx)?));
-    }
-    Ok(Tally::of(words(metrics.iter(), key)?))
 }

@@ -106,6 +106,43 @@ fn a_tally_of_what_is_no_word_says_so_and_keeps_what_was_bred() {
 }
 
 #[test]
+fn a_phase_diagram_has_every_seed_a_picture_and_the_untrained_beside() {
+    let dir = scratch();
+    let ask = "phases superposition-5-2 --over p_active=0.05,1 --seeds 0..2 --set steps=20 --out o";
+    let ran = line(dir.path(), &format!("{ask} --measure loss_ratio --json"));
+    let points = ran.json()["phases"]["points"].clone();
+    let of = |i: usize, key: &str| points[i][key].as_array().expect("a list").len();
+    assert_eq!((of(0, "values"), of(1, "values"), of(1, "untrained")), (2, 2, 2));
+    assert_eq!(points[1]["at"], serde_json::json!([1.0]));
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("o").join(name)).expect(name);
+    assert_eq!(read("phases.csv").lines().count(), 5);
+    assert!(read("phases.svg").contains("loss ratio over p active"));
+    // What is there is not bred again, whatever is drawn of it.
+    let again = line(dir.path(), &format!("{ask} --measure pentagon=true"));
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert_eq!(again.stderr.matches("is there already").count(), 4, "{}", again.stderr);
+    assert!(again.stdout.contains("share"), "{}", again.stdout);
+    for (measure, way_out) in
+        [("los", "did you mean 'loss'?"), ("norms", "numbers are"), ("loss=1", "leave =1 out")]
+    {
+        let ran = line(dir.path(), &format!("{ask} --measure {measure}"));
+        assert_eq!(ran.code, Some(2), "{measure}: {}", ran.stdout);
+        assert!(ran.stderr.contains(way_out), "{measure}: {}", ran.stderr);
+    }
+    for (over, way_out) in [
+        ("p_active", "KEY=A,B,C"),
+        ("p_active=1", "KEY=A,B,C"),
+        ("p_active=1,1", "twice"),
+        ("p=1,2", "p_active"),
+    ] {
+        let ask = format!("phases superposition-5-2 --over {over} --measure loss --out e");
+        let ran = line(dir.path(), &ask);
+        assert_eq!(ran.code, Some(2), "{over}: {}", ran.stdout);
+        assert!(ran.stderr.contains(way_out), "{over}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn errors_say_what_and_what_to_do() {
     let dir = scratch();
     for (arguments, what, way_out) in [

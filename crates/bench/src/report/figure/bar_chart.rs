@@ -97,7 +97,7 @@ impl BarChart {
         (Frame::SIZE, text)
     }
 
-    pub(super) fn legend(&self) -> String {
+    pub(super) fn legend(&self) -> Vec<(String, String)> {
         let block = |class: String| {
             format!("<rect class=\"block {class}\" x=\"4\" y=\"0\" width=\"14\" height=\"10\"/>")
         };
@@ -116,7 +116,7 @@ impl BarChart {
                 (block(class), series.name.clone())
             }));
         }
-        super::legend(&items)
+        items
     }
 
     pub(super) fn csv(&self) -> String {

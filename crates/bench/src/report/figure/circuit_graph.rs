@@ -137,7 +137,7 @@ impl CircuitGraph {
         ([width, height], text)
     }
 
-    pub(super) fn legend(&self) -> String {
+    pub(super) fn legend(&self) -> Vec<(String, String)> {
         let mut marks: Vec<EdgeMark> =
             self.edges.iter().map(|e| e.mark).filter(|m| *m != EdgeMark::Plain).collect();
         marks.sort_unstable();
@@ -151,7 +151,7 @@ impl CircuitGraph {
                 mark.name().to_owned(),
             )
         };
-        super::legend(&marks.iter().rev().map(item).collect::<Vec<_>>())
+        marks.iter().rev().map(item).collect()
     }
 
     pub(super) fn csv(&self) -> String {

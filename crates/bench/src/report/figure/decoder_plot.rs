@@ -103,13 +103,13 @@ impl DecoderPlot {
     }
 }
 
-pub(super) fn legend() -> String {
-    super::legend(&[
+pub(super) fn legend() -> Vec<(String, String)> {
+    vec![
         (
             "<line class=\"ray\" x1=\"0\" y1=\"5\" x2=\"22\" y2=\"5\"/>".into(),
             "true direction".into(),
         ),
         ("<circle class=\"learned\" cx=\"11\" cy=\"5\" r=\"4.5\"/>".into(), "learned".into()),
         ("<circle class=\"circle\" cx=\"11\" cy=\"5\" r=\"4.5\"/>".into(), "length 1".into()),
-    ])
+    ]
 }

@@ -178,12 +178,12 @@ impl Heatmap {
         text
     }
 
-    pub(super) fn legend(&self) -> String {
+    pub(super) fn legend(&self) -> Vec<(String, String)> {
         if self.outlined.is_none() {
-            return String::new();
+            return vec![];
         }
         let mark = "<rect class=\"positive beyond\" fill-opacity=\"0.3\" x=\"6\" y=\"0\" width=\"10\" height=\"10\"/>";
-        super::legend(&[(mark.into(), "beyond 95 % of the null".into())])
+        vec![(mark.into(), "beyond 95 % of the null".into())]
     }
 
     pub(super) fn csv(&self) -> String {

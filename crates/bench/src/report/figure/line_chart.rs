@@ -43,13 +43,19 @@ pub struct LineChart {
     pub log_y: bool,
     /// The lines.
     pub series: Vec<Series>,
+    /// Single values behind the lines, (x, y): one for each seed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dots: Vec<[f64; 2]>,
+    /// What they are.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dots_name: String,
     /// Levels to compare them with.
     pub levels: Vec<Level>,
 }
 
 impl LineChart {
     pub(super) fn draw(&self) -> ([f64; 2], String) {
-        let points = || self.series.iter().flat_map(|s| s.points.iter());
+        let points = || self.series.iter().flat_map(|s| s.points.iter()).chain(&self.dots);
         let x = Axis::new(points().map(|p| p[0]), self.log_x, Frame::LEFT, Frame::RIGHT);
         let y = Frame::y_axis(
             points().map(|p| p[1]).chain(self.levels.iter().map(|l| l.y)),
@@ -69,6 +75,12 @@ impl LineChart {
                 escape(&level.name),
                 y = at(y),
             ));
+        }
+        for [x, y] in &self.dots {
+            if let (Some(x), Some(y)) = (frame.x.place(*x), frame.y.place(*y)) {
+                let place = format!("cx=\"{}\" cy=\"{}\"", at(x), at(y));
+                text.push_str(&format!("<circle class=\"dot\" {place} r=\"3\"/>"));
+            }
         }
         for (i, series) in self.series.iter().enumerate() {
             let mut path = String::new();
@@ -92,9 +104,9 @@ impl LineChart {
         (Frame::SIZE, text)
     }
 
-    pub(super) fn legend(&self) -> String {
-        if self.series.len() < 2 {
-            return String::new();
+    pub(super) fn legend(&self) -> Vec<(String, String)> {
+        if self.series.len() < 2 && self.dots.is_empty() {
+            return vec![];
         }
         let item = |(i, series): (usize, &Series)| {
             let dashed = if series.dashed { " dashed" } else { "" };
@@ -103,7 +115,13 @@ impl LineChart {
                 series.name.clone(),
             )
         };
-        super::legend(&self.series.iter().enumerate().map(item).collect::<Vec<_>>())
+        let dots = (!self.dots.is_empty()).then(|| {
+            (
+                "<circle class=\"dot\" cx=\"11\" cy=\"5\" r=\"3\"/>".to_owned(),
+                self.dots_name.clone(),
+            )
+        });
+        self.series.iter().enumerate().map(item).chain(dots).collect()
     }
 
     pub(super) fn csv(&self) -> String {
@@ -112,6 +130,9 @@ impl LineChart {
             for [x, y] in &s.points {
                 text.push_str(&csv_row(&[s.name.clone(), x.to_string(), y.to_string()]));
             }
+        }
+        for [x, y] in &self.dots {
+            text.push_str(&csv_row(&[self.dots_name.clone(), x.to_string(), y.to_string()]));
         }
         for l in &self.levels {
             text.push_str(&csv_row(&[l.name.clone(), String::new(), l.y.to_string()]));

@@ -59,6 +59,9 @@ pub struct FigureGroup {
     pub folded: Vec<Figure>,
 }
 
+/// A picture of its own is at least so wide, for its title and caption.
+const PICTURE: f64 = 480.0;
+
 /// A figure wider than this gets a row of the page to itself.
 const WIDE: f64 = 540.0;
 
@@ -129,16 +132,56 @@ impl Figure {
         )
     }
 
-    pub(super) fn to_html(&self, number: usize) -> String {
-        let legend = match self {
+    /// Marks, each the inner drawing of a 22 x 10 box, with what they mean.
+    fn legend(&self) -> Vec<(String, String)> {
+        match self {
             Self::LineChart(f) => f.legend(),
             Self::BarChart(f) => f.legend(),
             Self::CircuitGraph(f) => f.legend(),
             Self::DecoderPlot(_) => decoder_plot::legend(),
             Self::Heatmap(f) => f.legend(),
             Self::SignedBars(f) => f.legend(),
-            Self::AttentionPatterns(_) => String::new(),
-        };
+            Self::AttentionPatterns(_) => vec![],
+        }
+    }
+
+    /// The drawing as a file of its own: with its title, key, caption and colours.
+    pub fn picture(&self) -> String {
+        let ([width, height], body) = self.drawing();
+        let width = width.max(PICTURE);
+        let mut y = 22.0;
+        let title = escape(self.title());
+        let mut text = format!("<text class=\"title\" x=\"4\" y=\"{}\">{title}</text>", at(y));
+        for (mark, name) in self.legend() {
+            y += 18.0;
+            text.push_str(&format!(
+                "<g transform=\"translate(6 {})\">{mark}</g><text x=\"36\" y=\"{}\">{}</text>",
+                at(y - 9.0),
+                at(y),
+                escape(&name)
+            ));
+        }
+        y += 14.0;
+        text.push_str(&format!("<g transform=\"translate(0 {})\">{body}</g>", at(y)));
+        y += height + 8.0;
+        for line in wrapped(self.caption(), (width / 6.4) as usize) {
+            y += 16.0;
+            text.push_str(&format!(
+                "<text class=\"tick\" x=\"4\" y=\"{}\">{}</text>",
+                at(y),
+                escape(&line)
+            ));
+        }
+        let (wide, high) = (at(width), at(y + 12.0));
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {wide} {high}\" width=\"{wide}\" height=\"{high}\" role=\"img\" aria-label=\"{title}\">\n\
+             <style>\n{}</style>\n<rect class=\"paper\" width=\"{wide}\" height=\"{high}\"/>\n{text}\n</svg>\n",
+            super::DRAWN
+        )
+    }
+
+    pub(super) fn to_html(&self, number: usize) -> String {
+        let legend = legend(&self.legend());
         let wide = if self.drawing().0[0] > WIDE { " class=\"wide\"" } else { "" };
         format!(
             "<figure{wide}>\n<h3>{}</h3>\n{legend}<div class=\"scroll\">{}</div>\n<figcaption><b>Figure {number}.</b> {}</figcaption>\n</figure>\n",
@@ -149,7 +192,23 @@ impl Figure {
     }
 }
 
-/// Names with their marks, above a drawing: `mark` is the inner drawing of a 22 x 10 box.
+/// Lines of at most so many characters, cut between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].chars().count() + 1 + word.chars().count() > width
+        {
+            lines.push(word.to_owned());
+        } else {
+            let space = if lines[last].is_empty() { "" } else { " " };
+            lines[last].push_str(&format!("{space}{word}"));
+        }
+    }
+    lines
+}
+
+/// Names with their marks, above a drawing.
 fn legend(items: &[(String, String)]) -> String {
     if items.is_empty() {
         return String::new();

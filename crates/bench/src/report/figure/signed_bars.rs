@@ -122,12 +122,12 @@ impl SignedBars {
         ([WIDTH, height], text)
     }
 
-    pub(super) fn legend(&self) -> String {
+    pub(super) fn legend(&self) -> Vec<(String, String)> {
         if self.bars.iter().all(|b| b.null.is_none()) {
-            return String::new();
+            return vec![];
         }
         let mark = "<rect class=\"nullband\" x=\"2\" y=\"0\" width=\"18\" height=\"10\"/>";
-        super::legend(&[(mark.into(), "95 % of its null".into())])
+        vec![(mark.into(), "95 % of its null".into())]
     }
 
     pub(super) fn csv(&self) -> String {
