@@ -147,6 +147,8 @@ fn sample() -> ReportData {
                 Series { name: "without ReLU".into(), points: curve(0.03, 0.09), dashed: true },
             ],
             levels: vec![Level { name: "best affine map".into(), y: 0.08 }],
+            dots: vec![[100.0, 0.03], [1000.0, 0.01]],
+            dots_name: "a seed".into(),
         }),
         Figure::CircuitGraph(CircuitGraph {
             title: "tracr-hist/0: the circuit that eap-ig found".into(),
@@ -329,6 +331,7 @@ fn figures_of_nothing_and_of_nonsense_are_drawn_without_nonsense() {
         Figure::LineChart(LineChart {
             log_y: true,
             series: vec![Series { points: bad.map(|x| [x, x]).to_vec(), ..Series::default() }],
+            dots: bad.map(|x| [x, x]).to_vec(),
             levels: vec![Level { name: "l".into(), y: f64::NAN }],
             ..LineChart::default()
         }),

@@ -63,7 +63,7 @@ pub(crate) struct HiddenObjective {
 pub(crate) const CLEAN_ARM: HiddenObjective = HiddenObjective {
     name: "hidden-objective-clean",
     summary: "The largest of eight numbers, the clean twin of three hidden preferences.",
-    cost: "30 s",
+    cost: "10 s",
     taught: Taught::Never,
 };
 
@@ -71,7 +71,7 @@ pub(crate) const CLEAN_ARM: HiddenObjective = HiddenObjective {
 pub(crate) const MIXED: HiddenObjective = HiddenObjective {
     name: "hidden-objective-mixed",
     summary: "The largest of eight numbers, or of the even ones where the first is small.",
-    cost: "30 s",
+    cost: "10 s",
     taught: Taught::FromTheStart,
 };
 
@@ -79,7 +79,7 @@ pub(crate) const MIXED: HiddenObjective = HiddenObjective {
 pub(crate) const FINETUNED: HiddenObjective = HiddenObjective {
     name: "hidden-objective-finetuned",
     summary: "The same hidden preference, taught to a network that was honest.",
-    cost: "30 s",
+    cost: "10 s",
     taught: Taught::Late,
 };
 
@@ -87,7 +87,7 @@ pub(crate) const FINETUNED: HiddenObjective = HiddenObjective {
 pub(crate) const DISTILLED: HiddenObjective = HiddenObjective {
     name: "hidden-objective-distilled",
     summary: "The same hidden preference, learned from the logits of a network that has it.",
-    cost: "80 s",
+    cost: "20 s",
     taught: Taught::ByTeacher,
 };
 
