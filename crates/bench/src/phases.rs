@@ -229,6 +229,6 @@ mod tests {
         let svg = phases.figure().picture();
         assert!(svg.starts_with("<svg xmlns") && svg.ends_with("</svg>\n"));
         assert!(svg.contains("&lt;o&gt;") && !svg.contains("<o>"));
-        assert_eq!(svg.matches("class=\"dot\"").count(), 3, "two seeds and the key");
+        assert_eq!(svg.matches("class=\"single\"").count(), 3, "two seeds and the key");
     }
 }

@@ -79,7 +79,7 @@ impl LineChart {
         for [x, y] in &self.dots {
             if let (Some(x), Some(y)) = (frame.x.place(*x), frame.y.place(*y)) {
                 let place = format!("cx=\"{}\" cy=\"{}\"", at(x), at(y));
-                text.push_str(&format!("<circle class=\"dot\" {place} r=\"3\"/>"));
+                text.push_str(&format!("<circle class=\"single\" {place} r=\"3\"/>"));
             }
         }
         for (i, series) in self.series.iter().enumerate() {
@@ -117,7 +117,7 @@ impl LineChart {
         };
         let dots = (!self.dots.is_empty()).then(|| {
             (
-                "<circle class=\"dot\" cx=\"11\" cy=\"5\" r=\"3\"/>".to_owned(),
+                "<circle class=\"single\" cx=\"11\" cy=\"5\" r=\"3\"/>".to_owned(),
                 self.dots_name.clone(),
             )
         });
