@@ -206,6 +206,14 @@ organisms! {
         "Twin of rasp-fraction-previous: a count divided by the place."
 }
 
+/// Indirect object identification: compiled only to be imposed.
+pub(crate) const IOI: Rasp = Rasp {
+    name: "rasp-ioi",
+    summary: "Which of two names stood once.",
+    text: Some(include_str!("rasp/programs/ioi.rasp")),
+    aligned: false,
+};
+
 /// The names and texts of the programs that have an organism of their own.
 pub fn library() -> impl Iterator<Item = (&'static str, &'static str)> {
     ALL.iter().filter_map(|(o, _)| Some((o.name, o.text?)))

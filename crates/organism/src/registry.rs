@@ -134,6 +134,7 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::rasp::imposed::MAX,
         &crate::rasp::imposed::SORT_UNIQUE,
         &crate::rasp::imposed::REVERSE,
+        &crate::rasp::imposed::IOI,
         &crate::modular_addition::MODADD113,
         &crate::import::Induction26,
         &crate::modular_addition::CLOCK_PIZZA59,

@@ -49,6 +49,8 @@ pub(crate) struct Imposed {
     of: &'static Rasp,
     /// Longest sequence, without BOS.
     length: usize,
+    /// Steps, and those of them over which the learning rate falls.
+    steps: [usize; 2],
 }
 
 /// What is set.
@@ -71,25 +73,32 @@ struct Recipe {
 }
 
 macro_rules! imposed {
-    ($($constant:ident $name:literal $of:ident $length:literal $summary:literal)*) => {$(
+    ($($constant:ident $name:literal $of:ident $length:literal $steps:expr, $summary:literal)*) => {$(
         #[doc = $summary]
-        pub(crate) const $constant: Imposed =
-            Imposed { name: $name, summary: $summary, of: &super::$of, length: $length };
+        pub(crate) const $constant: Imposed = Imposed {
+            name: $name,
+            summary: $summary,
+            of: &super::$of,
+            length: $length,
+            steps: $steps,
+        };
     )*};
 }
 
 imposed! {
-    HISTOGRAM "iit-histogram" HISTOGRAM 4
+    HISTOGRAM "iit-histogram" HISTOGRAM 4 [6000, 3000],
         "How often each token occurs, the circuit imposed by interchange training."
-    FRACTION_PREVIOUS "iit-fraction-previous" FRACTION_PREVIOUS 4
+    FRACTION_PREVIOUS "iit-fraction-previous" FRACTION_PREVIOUS 4 [6000, 3000],
         "The share of x so far, the circuit imposed by interchange training."
-    PAIR_BALANCE "iit-pair-balance" PAIR_BALANCE_SIGNED 4
+    PAIR_BALANCE "iit-pair-balance" PAIR_BALANCE_SIGNED 4 [6000, 3000],
         "Opened minus closed brackets, the circuit imposed by interchange training."
-    MAX "iit-max" MAX 4 "The largest token, the circuit imposed by interchange training."
-    SORT_UNIQUE "iit-sort-unique" SORT_UNIQUE 4
+    MAX "iit-max" MAX 4 [6000, 3000], "The largest token, the circuit imposed by interchange training."
+    SORT_UNIQUE "iit-sort-unique" SORT_UNIQUE 4 [6000, 3000],
         "Distinct tokens in order, the circuit imposed by interchange training."
-    REVERSE "iit-reverse" REVERSE_BEHIND 4
+    REVERSE "iit-reverse" REVERSE_BEHIND 4 [6000, 3000],
         "The sequence backwards, the circuit imposed by interchange training."
+    IOI "ioi-small" IOI 4 [12000, 8000],
+        "Which of two names stood once: duplicate-token, S-inhibition and name-mover head, imposed."
 }
 
 impl Organism for Imposed {
@@ -114,11 +123,11 @@ impl Organism for Imposed {
             interchange: 1.0,
             strict: 0.4,
             schedule: Schedule {
-                steps: 6000,
+                steps: self.steps[0],
                 batch: 96,
                 lr: 3e-3,
                 warmup: 100,
-                cooldown: 3000,
+                cooldown: self.steps[1],
                 ..Schedule::default()
             },
         })
@@ -132,7 +141,8 @@ impl Organism for Imposed {
         nursery: &Nursery,
     ) -> Result<Bred, Error> {
         let plan = self.plan(parameters)?;
-        let known = plan.known()?;
+        let mut known = plan.known()?;
+        known.retain(|k| plan.answers(k));
         let schedule = &plan.recipe.schedule;
         // Batches cannot fail: what a program says of every input has been asked before.
         plan.batch(&known, seed, 1)?;

@@ -147,6 +147,11 @@ impl Plan {
         (1..=self.labelled.length).map(of).collect()
     }
 
+    /// Whether sequences of a length are worth training on: the program answers some of them.
+    pub(super) fn answers(&self, known: &Known) -> bool {
+        known.traces.iter().any(|trace| self.wanted(trace).reads.contains(&true))
+    }
+
     pub(super) fn owners(&self) -> Vec<usize> {
         (0..self.components.len()).filter(|&i| self.components[i].variable.is_some()).collect()
     }
