@@ -1,7 +1,7 @@
 //! Small networks with weights from a fixed formula.
 
 use flyroom_network::*;
-use flyroom_tensor::Tensor;
+use flyroom_tensor::{Bindings64, Graph, Tensor, Value, evaluate_f64};
 
 /// Weights in -0.8..0.8 that look random: a multiplicative hash of name and index.
 pub fn network(architecture: Architecture) -> Network {
@@ -118,4 +118,42 @@ pub fn fixture(folder: &str) -> Option<std::path::PathBuf> {
 /// A file recorded by a script of `benchmarks/oracles`.
 pub fn recorded(name: &str) -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures").join(name)
+}
+
+/// The gradient of the sum of squared logits with every weight and with the leaves of `real` is that of
+/// central differences in f64: h^2 = 1e-10, and rounding of 1e-16 / 1e-5.
+pub fn gradients_are_finite_differences(
+    mut g: Graph,
+    logits: Value,
+    network: &Network,
+    real: &[(&str, Vec<f64>)],
+    bindings: Bindings64,
+) {
+    let square = g.mul(logits, logits).unwrap();
+    let loss = g.sum(square).unwrap();
+    let weight = |(n, t): (&String, &Tensor)| {
+        (n.clone(), t.data().iter().map(|&x| f64::from(x)).collect::<Vec<_>>())
+    };
+    let mut leaves: Vec<(String, Vec<f64>)> = network.weights().iter().map(weight).collect();
+    leaves.extend(real.iter().map(|(n, x)| (n.to_string(), x.clone())));
+    let leaf = |name: &str| g.leaves().find(|(n, _)| *n == name).map(|(_, v)| v).unwrap();
+    let wrt: Vec<_> = leaves.iter().map(|(n, _)| leaf(n)).collect();
+    let gradients = g.gradient(loss, &wrt).unwrap();
+    let bound = |leaves: &[(String, Vec<f64>)]| {
+        leaves.iter().fold(bindings.clone(), |b, (n, x)| b.with(n, x))
+    };
+    let found = evaluate_f64(&g, &bound(&leaves), &gradients).unwrap();
+    let at =
+        |leaves: &[(String, Vec<f64>)]| evaluate_f64(&g, &bound(leaves), &[loss]).unwrap()[0][0];
+    for (leaf, gradient) in found.iter().enumerate() {
+        for i in (0..gradient.len()).step_by(5) {
+            let mut moved = leaves.clone();
+            moved[leaf].1[i] += 1e-5;
+            let above = at(&moved);
+            moved[leaf].1[i] -= 2e-5;
+            let wanted = (above - at(&moved)) / 2e-5;
+            let off = (gradient[i] - wanted).abs();
+            assert!(off < 1e-6 * wanted.abs().max(1.0), "{}[{i}]: {wanted}", leaves[leaf].0);
+        }
+    }
 }

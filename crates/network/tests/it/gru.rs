@@ -1,8 +1,8 @@
 //! The gated recurrent unit: against PyTorch's, its gradients, and interventions on its states.
 
-use crate::common::close;
+use crate::common::{close, gradients_are_finite_differences};
 use flyroom_network::*;
-use flyroom_tensor::{Bindings64, Context, Graph, Tensor, evaluate_f64};
+use flyroom_tensor::{Bindings64, Context, Graph, Tensor};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -57,35 +57,8 @@ fn gradients_of_a_gru_are_those_of_finite_differences() {
     let Inputs::Tokens { ids, .. } = &inputs else { panic!() };
     let mut g = Graph::new();
     let logits = record(&mut g, network.architecture(), 3, 5, Form::Plain).unwrap();
-    let square = g.mul(logits, logits).unwrap();
-    let loss = g.sum(square).unwrap();
-    let names: Vec<&String> = network.weights().keys().collect();
-    let wrt: Vec<_> = names.iter().map(|n| g.at(n).unwrap()).collect();
-    let gradients = g.gradient(loss, &wrt).unwrap();
-    let leaves: Vec<(String, Vec<f64>)> = network
-        .weights()
-        .iter()
-        .map(|(n, t)| (n.clone(), t.data().iter().map(|&x| f64::from(x)).collect()))
-        .collect();
-    let bound = |leaves: &[(String, Vec<f64>)]| {
-        let b = Bindings64::default().with_index("tokens", ids);
-        leaves.iter().fold(b, |b, (n, x)| b.with(n, x))
-    };
-    let found = evaluate_f64(&g, &bound(&leaves), &gradients).unwrap();
-    let at =
-        |leaves: &[(String, Vec<f64>)]| evaluate_f64(&g, &bound(leaves), &[loss]).unwrap()[0][0];
-    for (leaf, gradient) in found.iter().enumerate() {
-        for i in (0..gradient.len()).step_by(5) {
-            let mut moved = leaves.clone();
-            moved[leaf].1[i] += 1e-5;
-            let above = at(&moved);
-            moved[leaf].1[i] -= 2e-5;
-            // Central differences: h^2 = 1e-10, and rounding of 1e-16 / 1e-5.
-            let wanted = (above - at(&moved)) / 2e-5;
-            let off = (gradient[i] - wanted).abs();
-            assert!(off < 1e-6 * wanted.abs().max(1.0), "{}[{i}]: {wanted}", leaves[leaf].0);
-        }
-    }
+    let bindings = Bindings64::default().with_index("tokens", ids);
+    gradients_are_finite_differences(g, logits, &network, &[], bindings);
 }
 
 #[test]

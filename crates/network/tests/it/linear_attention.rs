@@ -1,8 +1,8 @@
 //! Attention without a softmax, and inputs that are sequences of vectors.
 
-use crate::common::{bits, inputs, network, plain};
+use crate::common::{bits, gradients_are_finite_differences, inputs, network, plain};
 use flyroom_network::*;
-use flyroom_tensor::{Bindings64, Context, Graph, evaluate_f64};
+use flyroom_tensor::{Bindings64, Context, Graph};
 
 fn linear() -> TransformerConfig {
     TransformerConfig { pattern: Pattern::Linear, causal: false, ..plain() }
@@ -53,36 +53,9 @@ fn gradients_of_linear_attention_on_vectors_are_those_of_finite_differences() {
     let net = network(Architecture::Transformer(c));
     let mut g = Graph::new();
     let logits = record(&mut g, net.architecture(), 2, 3, Form::Plain).unwrap();
-    let square = g.mul(logits, logits).unwrap();
-    let loss = g.sum(square).unwrap();
-    let names: Vec<&String> = net.weights().keys().collect();
-    let mut wrt: Vec<_> = names.iter().map(|n| g.at(n).unwrap()).collect();
-    wrt.extend(g.leaves().find(|(name, _)| *name == "input").map(|(_, v)| v));
-    let gradients = g.gradient(loss, &wrt).unwrap();
-    let mut leaves: Vec<(String, Vec<f64>)> = net
-        .weights()
-        .iter()
-        .map(|(n, t)| (n.clone(), t.data().iter().map(|&x| f64::from(x)).collect()))
-        .collect();
-    leaves.push(("input".into(), vectors(2).into_iter().map(f64::from).collect()));
-    let bound = |leaves: &[(String, Vec<f64>)]| {
-        leaves.iter().fold(Bindings64::default(), |b, (n, x)| b.with(n, x))
-    };
-    let found = evaluate_f64(&g, &bound(&leaves), &gradients).unwrap();
-    let at =
-        |leaves: &[(String, Vec<f64>)]| evaluate_f64(&g, &bound(leaves), &[loss]).unwrap()[0][0];
-    for (leaf, gradient) in found.iter().enumerate() {
-        for i in (0..gradient.len()).step_by(5) {
-            let mut moved = leaves.clone();
-            moved[leaf].1[i] += 1e-5;
-            let above = at(&moved);
-            moved[leaf].1[i] -= 2e-5;
-            // Central differences: h^2 = 1e-10, and rounding of 1e-16 / 1e-5.
-            let wanted = (above - at(&moved)) / 2e-5;
-            let off = (gradient[i] - wanted).abs();
-            assert!(off < 1e-6 * wanted.abs().max(1.0), "{}[{i}]: {wanted}", leaves[leaf].0);
-        }
-    }
+    let input = vectors(2).into_iter().map(f64::from).collect();
+    let real = [("input", input)];
+    gradients_are_finite_differences(g, logits, &net, &real, Bindings64::default());
 }
 
 #[test]
