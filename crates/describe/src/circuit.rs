@@ -3,15 +3,16 @@
 //! *Exact patching* removes one edge at a time and reads the change of the metric; *pair patching* also
 //! beside each other edge, for what stands in for another shows only when both are gone; *EAP* (Syed et
 //! al. 2023) predicts that change from one gradient, *EAP-IG* (Hanna et al. 2024) from the mean
-//! gradient on the way from the corrupted input. Scores are positive where the edge helps. The
-//! circuit keeps the edges whose score is at least `keep` of m(N) - m(0).
+//! gradient on the way from the corrupted input, *EAP-IG-activations* (Mueller et al. 2025) from that
+//! on the way of the edge's own sender. Scores are positive where the edge helps. The circuit keeps
+//! the edges whose score is at least `keep` of m(N) - m(0).
 
 use crate::method::{settings, signed};
 use crate::metric::{CircuitMetric, Reference, mean};
 use crate::{Describe, Description, EdgeScore, Error};
 use flyroom_decompose::{Dictionary, MethodEntry};
 use flyroom_explanation::{Ablation, Body};
-use flyroom_network::{Edge, Receiver};
+use flyroom_network::{Edge, GradientPath, Receiver};
 use flyroom_organism::{Parameters, Subject, defaults_of};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -34,12 +35,22 @@ struct Settings {
     keep: f64,
     /// Points of the gradient path; 1 is EAP.
     steps: usize,
+    /// Whose runs the gradients of EAP-IG-activations are averaged over.
+    over: Over,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { pairs: 64, keep: 0.01, steps: 1 }
+        Self { pairs: 64, keep: 0.01, steps: 1, over: Over::Sender }
     }
+}
+
+/// [`GradientPath::Sender`] or [`GradientPath::Blocks`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Over {
+    Sender,
+    Blocks,
 }
 
 /// How edges are scored.
@@ -53,6 +64,8 @@ pub enum Scores {
     Eap,
     /// First order, gradients averaged over the path of embeddings.
     EapIg,
+    /// First order, gradients averaged over the path of the sender's activation.
+    EapIgActivations,
 }
 
 impl Scores {
@@ -62,6 +75,7 @@ impl Scores {
             Scores::Pairs => "pair-patching",
             Scores::Eap => "eap",
             Scores::EapIg => "eap-ig",
+            Scores::EapIgActivations => "eap-ig-activations",
         }
     }
 }
@@ -85,6 +99,10 @@ impl Describe for Scores {
                 "the same with gradients averaged on the way from the corrupted input",
                 "Hanna et al. 2024, arXiv 2403.17806",
             ),
+            Scores::EapIgActivations => (
+                "the same with gradients averaged on the way of each sender's own activation",
+                "Mueller et al. 2025, arXiv 2504.13151",
+            ),
         };
         MethodEntry { name: self.name(), step: "describe", version: 1, summary, source }
     }
@@ -92,14 +110,15 @@ impl Describe for Scores {
     fn defaults(&self) -> Parameters {
         let mut p = defaults_of::<Settings>();
         match self {
-            Scores::Exact => p.remove("steps"),
-            Scores::Pairs => {
-                p.insert("pairs".into(), Json::from(16));
-                p.remove("steps")
-            }
-            Scores::Eap => p.remove("steps"),
-            Scores::EapIg => p.insert("steps".into(), Json::from(5)),
+            Scores::Exact | Scores::Pairs | Scores::Eap => p.remove("steps"),
+            Scores::EapIg | Scores::EapIgActivations => p.insert("steps".into(), Json::from(5)),
         };
+        if *self == Scores::Pairs {
+            p.insert("pairs".into(), Json::from(16));
+        }
+        if *self != Scores::EapIgActivations {
+            p.remove("over");
+        }
         p
     }
 
@@ -121,16 +140,21 @@ impl Describe for Scores {
             }
             Scores::Pairs => in_pairs(&metric, whole)?,
             _ => {
-                let steps = settings.steps.max(1);
+                let path = match (self, settings.over) {
+                    (Scores::EapIgActivations, Over::Sender) => GradientPath::Sender,
+                    (Scores::EapIgActivations, Over::Blocks) => GradientPath::Blocks,
+                    _ => GradientPath::Inputs,
+                };
+                let (pairs, steps) = (&metric.pairs, settings.steps.max(1));
                 let each =
-                    subject.runner.edge_attribution(&metric.pairs, &metric.direction, steps)?;
+                    subject.runner.edge_attribution(pairs, &metric.direction, path, steps)?;
                 (0..table.edges.len())
                     .map(|e| mean(&each.iter().map(|s| s[e]).collect::<Vec<_>>()))
                     .collect()
             }
         };
         let least = settings.keep * (whole - nothing).abs();
-        let by_gradient = matches!(self, Scores::Eap | Scores::EapIg);
+        let by_gradient = !matches!(self, Scores::Exact | Scores::Pairs);
         let dead = if by_gradient { saturated(subject)? } else { vec![] };
         // What no gradient reaches at all, a step of a compiled MLP for one, is dead as well.
         let silent = |to: Receiver| {

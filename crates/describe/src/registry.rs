@@ -13,6 +13,7 @@ pub fn registry() -> &'static [&'static dyn Describe] {
         &Scores::Pairs,
         &Scores::Eap,
         &Scores::EapIg,
+        &Scores::EapIgActivations,
         &Fourier,
         &LogitLens,
         &DirectLogitAttribution,

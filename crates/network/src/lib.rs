@@ -47,6 +47,6 @@ pub use format::{
 pub use inputs::Inputs;
 pub use intervention::{Intervention, Operation, Row, Target};
 pub use network::{Form, Network, Weights, record};
-pub use runner::Runner;
+pub use runner::{GradientPath, Runner};
 pub use selector::{Selector, Span};
 pub use site::{Axis, Site};

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use attribution::GradientPath;
 pub(crate) use place::{Placed, check_bases};
 pub(crate) use rows::group_key;
 

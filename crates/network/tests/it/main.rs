@@ -1,5 +1,6 @@
 //! Networks: against an independent oracle, against themselves, and against broken input.
 
+mod attribution;
 mod common;
 mod files;
 mod gguf;

@@ -543,7 +543,8 @@ fn attribution_is_exact_patching_where_the_network_is_linear() {
         x.iter().zip(&direction[b * 35..]).map(|(x, d)| f64::from(x * d)).sum()
     };
     for steps in [1, 3] {
-        let scores = runner.edge_attribution(&pairs, &direction, steps).unwrap();
+        let scores =
+            runner.edge_attribution(&pairs, &direction, GradientPath::Inputs, steps).unwrap();
         let mut seen = 0.0f64;
         for (b, &(input, source)) in pairs.iter().enumerate() {
             let edges = &runner.edges().unwrap().edges;
@@ -576,7 +577,8 @@ fn integrated_attribution_adds_up_better_than_one_gradient() {
         clean.row(i).iter().zip(&direction).map(|(x, d)| f64::from(x * d)).sum()
     };
     let error = |steps: usize| {
-        let scores = runner.edge_attribution(&[(0, 3)], &direction, steps).unwrap();
+        let scores =
+            runner.edge_attribution(&[(0, 3)], &direction, GradientPath::Inputs, steps).unwrap();
         (scores[0].iter().sum::<f64>() - (m(0) - m(3))).abs()
     };
     assert!(error(200) < 0.1 * error(1) && error(200) < 0.05, "{} {}", error(1), error(200));
@@ -662,10 +664,22 @@ fn what_a_caller_can_get_wrong_is_an_error_with_the_reason() {
     fails(runner.run_reading(&[row(0, vec![])], "nowhere").map(drop), "no such site");
     fails(runner.gradient(&[6], &[0.0; 35], "hook_embed").map(drop), "no input 6");
     fails(runner.gradient(&[0], &[0.0; 34], "hook_embed").map(drop), "a direction of 34 values");
-    fails(runner.edge_attribution(&[(6, 0)], &[0.0; 35], 1).map(drop), "no input 6");
-    fails(runner.edge_attribution(&[(0, 6)], &[0.0; 35], 1).map(drop), "no input 6");
-    fails(runner.edge_attribution(&[(0, 1)], &[0.0; 35], 0).map(drop), "at least one step");
-    fails(runner.edge_attribution(&[(0, 1)], &[], 1).map(drop), "a direction of 0 values");
+    fails(
+        runner.edge_attribution(&[(6, 0)], &[0.0; 35], GradientPath::Inputs, 1).map(drop),
+        "no input 6",
+    );
+    fails(
+        runner.edge_attribution(&[(0, 6)], &[0.0; 35], GradientPath::Inputs, 1).map(drop),
+        "no input 6",
+    );
+    fails(
+        runner.edge_attribution(&[(0, 1)], &[0.0; 35], GradientPath::Inputs, 0).map(drop),
+        "at least one step",
+    );
+    fails(
+        runner.edge_attribution(&[(0, 1)], &[], GradientPath::Inputs, 1).map(drop),
+        "a direction of 0 values",
+    );
 
     let mlp = network(Architecture::Mlp(MlpConfig {
         d_in: 3,
