@@ -29,8 +29,8 @@ use flyroom_organism::train::Nursery;
 use flyroom_organism::{self as organism, Organism, Parameters, Specimen, Subject, Truth};
 use flyroom_tensor::{Context, Stream};
 use flyroom_validate::{
-    Card, Observed, Trial, beliefs, exam, geometry, misdescribed, padded, parts, reassigned_parts,
-    used, wiring,
+    Card, Observed, Trial, beliefs, classifier, exam, geometry, misdescribed, padded, parts,
+    reassigned_parts, used, wiring,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -233,6 +233,13 @@ impl Bench {
             .oracle(score.f1_ceiling, OracleKind::Truth);
         f1.primary = false;
         let mut results = vec![mcc, f1];
+        if let Ok(c) = classifier::classifier(subject, &dictionary, truth, seed)? {
+            let mut r =
+                base("classifier-f1", c.found.f1).null(c.random.f1).oracle(1.0, OracleKind::Truth);
+            r.primary = false;
+            r.details.insert("classifier".into(), serde_json::to_value(c)?);
+            results.push(r);
+        }
         let data = collect(subject, &dictionary.site)?;
         let r = flyroom_validate::reconstruction::reconstruction(
             &dictionary,

@@ -7,7 +7,7 @@
 
 use crate::largest::Settings;
 use crate::method::Method;
-use crate::train::Keep;
+use crate::train::{Keep, Loop};
 use crate::{Data, Dictionary, Encode, Error};
 use flyroom_tensor::Context;
 
@@ -23,24 +23,44 @@ pub(crate) const BATCH_TOPK: Method<Settings<f64>> = Method {
 fn decompose(s: Settings<f64>, data: &Data, seed: u64, cx: &Context) -> Result<Dictionary, Error> {
     let (_, d) = data.checked()?;
     let n_latents = s.latents(d);
-    let k = if s.k == 0.0 { d.isqrt().max(1) as f64 } else { s.k };
+    let kept = of_batch(BATCH_TOPK.name, s.k, d, n_latents, s.batch)?;
+    train(&s.training(BATCH_TOPK.name, n_latents, kept), data, seed, cx)
+}
+
+/// What stays of a batch where a sample of `d` units keeps `k` latents on average; 0 means the root
+/// of the number of units.
+pub(crate) fn of_batch(
+    method: &str,
+    k: f64,
+    d: usize,
+    n_latents: usize,
+    batch: usize,
+) -> Result<Keep, Error> {
+    let k = if k == 0.0 { d.isqrt().max(1) as f64 } else { k };
     if !(k > 0.0 && k <= n_latents as f64) {
-        let why = format!("k = {k} of n_latents = {n_latents}");
-        return Err(Error::parameters(BATCH_TOPK.name, why));
+        return Err(Error::parameters(method, format!("k = {k} of n_latents = {n_latents}")));
     }
-    let all = s.batch.saturating_mul(n_latents);
-    let kept = ((k * s.batch as f64).round() as usize).min(all);
+    let all = batch.saturating_mul(n_latents);
+    Ok(Keep::OfBatch(((k * batch as f64).round() as usize).min(all)))
+}
+
+/// Trains, and learns the threshold that takes the batch's place.
+pub(crate) fn train(
+    training: &Loop,
+    data: &Data,
+    seed: u64,
+    cx: &Context,
+) -> Result<Dictionary, Error> {
     let (mut least, mut steps) = (0.0, 0usize);
-    let training = s.training(BATCH_TOPK.name, n_latents, Keep::OfBatch(kept));
     let w = training.train(data, seed, cx, &mut |t, z| {
         let smallest = z.iter().copied().filter(|&z| z > 0.0).reduce(f32::min);
-        if let Some(z) = smallest.filter(|_| 10 * t > 9 * s.steps) {
+        if let Some(z) = smallest.filter(|_| 10 * t > 9 * training.steps) {
             least += f64::from(z);
             steps += 1;
         }
     })?;
     let threshold = (least / steps.max(1) as f64 * w.scale) as f32;
-    let encode = Encode::JumpRelu { threshold: vec![threshold; n_latents] };
+    let encode = Encode::JumpRelu { threshold: vec![threshold; training.n_latents] };
     Dictionary::new(&data.site, w.w_enc, w.b_enc, w.w_dec, w.b_dec, encode)
 }
 

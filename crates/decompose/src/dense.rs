@@ -69,8 +69,10 @@ impl Pass for Dense<'_> {
         }
     }
 
-    fn error(&self) -> &[f32] {
-        self.program.output(ERROR)
+    fn left(&self, level: usize, out: &mut Vec<f32>) -> Option<Range<usize>> {
+        out.clear();
+        out.extend_from_slice(self.program.output(ERROR));
+        (level == 0).then_some(0..self.sizes.n)
     }
 
     fn rows(&self, _cx: &Context, latents: Range<usize>, out: [&mut [f32]; 3], _: &mut [f32]) {

@@ -12,7 +12,7 @@
 //! | `sae_lens.rs`, `sparsify.rs`, `bare.rs` | the same as the folders of two peers, or as weights alone |
 //! | `train.rs`, `dense.rs`, `sparse.rs` | the training loop of sparse dictionaries; forward and backward through all latents, or active ones |
 //! | `largest.rs` | what TopK and BatchTopK share |
-//! | `neurons.rs`, `random.rs`, `pca.rs`, `ica.rs`, `svd.rs`, `l1.rs`, `topk.rs`, `batch_topk.rs` | one method each |
+//! | `neurons.rs`, `random.rs`, `pca.rs`, `ica.rs`, `svd.rs`, `l1.rs`, `topk.rs`, `batch_topk.rs`, `matryoshka.rs` | one method each |
 
 mod bare;
 mod batch_topk;
@@ -23,6 +23,7 @@ mod error;
 mod ica;
 mod l1;
 mod largest;
+mod matryoshka;
 mod method;
 mod neurons;
 mod normalize;

@@ -14,6 +14,7 @@ pub fn registry() -> &'static [&'static dyn Decompose] {
         &crate::l1::L1,
         &crate::topk::TOPK,
         &crate::batch_topk::BATCH_TOPK,
+        &crate::matryoshka::MATRYOSHKA,
     ]
 }
 

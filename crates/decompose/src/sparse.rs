@@ -1,4 +1,4 @@
-//! Forward and backward through active latents only: what TopK and BatchTopK train by.
+//! Forward and backward through active latents only: what TopK, BatchTopK and Matryoshka train by.
 //!
 //! Of a batch, few latents are not 0. Only the product that finds them is dense; everything after it takes the
 //! terms of active latents alone, in the order of the dense products, so that every result has
@@ -9,6 +9,10 @@
 //! - row j of dW_dec is the sum of z dx^ over samples in which j is active, row j of dW_enc that of
 //!   dz (x - b_dec): both are made when the latent is updated, and are never stored for all latents;
 //! - b_dec gets the sum of dx^, and that of -dz W_enc^T from the encoder's side.
+//!
+//! Where several *levels* are to reconstruct, prefixes of the latents of which the last is all of them,
+//! the loss is the sum over levels: x^ of a level is that of the one before and what its own latents
+//! add, and dx^ of a latent is the sum over the levels that have it, the largest first.
 
 use crate::Error;
 use crate::train::{Auxiliary, B_DEC, B_ENC, Keep, Pass, Sizes, W_DEC, W_ENC, Weights};
@@ -23,6 +27,8 @@ pub(crate) struct Sparse {
     sizes: Sizes,
     keep: Keep,
     auxiliary: Option<Auxiliary>,
+    /// Where each level ends, ascending; the last is all latents.
+    levels: Vec<usize>,
     /// `[sample, unit]` times `[latent, unit]`.
     encode: Product,
     /// x - b_dec, `[sample, unit]`.
@@ -36,7 +42,7 @@ pub(crate) struct Sparse {
     /// What is added to pre-activations so that no living latent is among the largest.
     offset: Vec<f32>,
     b_dec: Vec<f32>,
-    /// One term of that, `[unit]`, and the sum of squares of each sample.
+    /// One term of that, `[level, unit]`, and the sum of squares of each sample.
     term: Vec<f32>,
     losses: Vec<f32>,
 }
@@ -47,25 +53,31 @@ struct Reconstruction {
     active: Active,
     /// dz of each active latent.
     slopes: Vec<f32>,
-    /// z and dz in order of the latents.
+    /// z and dz in order of the latents, and the row of `back` that each active latent reads.
     z: Vec<f32>,
     dz: Vec<f32>,
-    /// What is left of the target, `[sample, unit]`.
+    rows: Vec<u32>,
+    /// What each level leaves of the target, `[sample, level, unit]`.
     error: Vec<f32>,
     squares: Vec<f32>,
-    /// Cotangents of the reconstruction and of b_dec as the encoder has it, `[sample, unit]`.
+    /// Cotangents of what a level's own latents add, `[sample, level, unit]`, and of b_dec as the
+    /// encoder has it, in the first level of as much room.
     back: Vec<f32>,
     input: Vec<f32>,
 }
 
 impl Sparse {
-    pub fn new(sizes: Sizes, keep: Keep, auxiliary: Option<Auxiliary>) -> Self {
+    /// `prefixes` are the latents of each level before the last, ascending.
+    pub fn new(sizes: Sizes, keep: Keep, auxiliary: Option<Auxiliary>, prefixes: &[usize]) -> Self {
         let Sizes { batch, n, d } = sizes;
+        let levels: Vec<usize> = prefixes.iter().copied().chain([n]).collect();
         let rows = |count: usize, width: usize| (0..count).map(|i| [i * d, i * width]).collect();
         Self {
             sizes,
             keep,
             auxiliary,
+            term: vec![0.0; levels.len() * d],
+            levels,
             encode: Product::new(
                 vec![[0, 0, 0]],
                 rows(batch, n),
@@ -79,14 +91,13 @@ impl Sparse {
             reviving: false,
             offset: vec![],
             b_dec: vec![0.0; d],
-            term: vec![0.0; d],
             losses: vec![0.0; batch],
         }
     }
 }
 
 impl Reconstruction {
-    /// From its active latents; the loss is `scale` times the square of what is left.
+    /// From its active latents; the loss is `scale` times the square of what each level leaves.
     fn run(
         &mut self,
         cx: &Context,
@@ -94,34 +105,64 @@ impl Reconstruction {
         b_dec: Option<&[f32]>,
         w: &Weights,
         (d, scale): (usize, f32),
+        levels: &[usize],
     ) {
-        let Self { active, slopes, z, dz, error, squares, back, input } = self;
+        let Self { active, slopes, z, dz, rows, error, squares, back, input } = self;
         slopes.resize(active.values().len(), 0.0);
         for buffer in [&mut *error, squares, back, input] {
-            buffer.resize(target.len(), 0.0);
+            buffer.resize(target.len() * levels.len(), 0.0);
         }
         let alone = cx.alone();
         let mean = active.values().len() / (target.len() / d).max(1) + 1;
+        let (width, cost) = (levels.len() * d, 8 * (mean + levels.len() - 1) * d);
         let out: [&mut [f32]; 4] = [error, squares, back, input];
-        active.each_row(cx, slopes, out, d, 8 * mean * d, |r, slopes, out| {
+        active.each_row(cx, slopes, out, width, cost, |r, slopes, out| {
             let [error, squares, back, input] = out;
             let (latents, z) = active.row(r);
-            combine(&alone, (latents, z), &w[W_DEC], error);
-            if let Some(b) = b_dec {
-                elementwise::add_assign(&alone, error, b);
+            let mut from = 0;
+            for (l, &end) in levels.iter().enumerate() {
+                let to = from + latents[from..].partition_point(|&j| (j as usize) < end);
+                let (before, own) = error.split_at_mut(l * d);
+                let own = &mut own[..d];
+                combine(&alone, (&latents[from..to], &z[from..to]), &w[W_DEC], own);
+                match (before.rchunks_exact(d).next(), b_dec) {
+                    (Some(before), _) => elementwise::add_assign(&alone, own, before),
+                    (None, Some(b)) => elementwise::add_assign(&alone, own, b),
+                    (None, None) => {}
+                }
+                from = to;
             }
-            for (i, &x) in target[r * d..(r + 1) * d].iter().enumerate() {
+            let target = &target[r * d..(r + 1) * d];
+            for (i, &x) in target.iter().cycle().take(width).enumerate() {
                 let e = x - error[i];
                 error[i] = e;
                 squares[i] = e * e;
                 back[i] = -(e * scale + e * scale);
             }
-            inner(&alone, back, &w[W_DEC], latents, slopes);
-            combine(&alone, (latents, slopes), &w[W_ENC], input);
-            input.iter_mut().for_each(|x| *x = -*x);
+            for l in (1..levels.len()).rev() {
+                let (smaller, larger) = back.split_at_mut(l * d);
+                elementwise::add_assign(&alone, &mut smaller[(l - 1) * d..], &larger[..d]);
+            }
+            let mut from = 0;
+            for (back, &end) in back.chunks_exact(d).zip(levels) {
+                let to = from + latents[from..].partition_point(|&j| (j as usize) < end);
+                inner(&alone, back, &w[W_DEC], &latents[from..to], &mut slopes[from..to]);
+                from = to;
+            }
+            combine(&alone, (latents, slopes), &w[W_ENC], &mut input[..d]);
+            input[..d].iter_mut().for_each(|x| *x = -*x);
         });
         active.by_column(active.values(), z);
         active.by_column(slopes, dz);
+        rows.clear();
+        let mut from = 0;
+        for (l, &end) in levels.iter().enumerate() {
+            for j in from..end {
+                let at = |&r: &u32| r * levels.len() as u32 + l as u32;
+                rows.extend(active.column(j).0.iter().map(at));
+            }
+            from = end;
+        }
     }
 
     /// Gradients of latent j: of its encoder row, its bias, its decoder row.
@@ -134,9 +175,9 @@ impl Reconstruction {
         w_dec: &mut [f32],
     ) -> f32 {
         let (samples, places) = self.active.column(j);
-        let (z, dz) = (&self.z[places.clone()], &self.dz[places]);
+        let (z, dz) = (&self.z[places.clone()], &self.dz[places.clone()]);
         combine(cx, (samples, dz), centred, w_enc);
-        combine(cx, (samples, z), &self.back, w_dec);
+        combine(cx, (&self.rows[places], z), &self.back, w_dec);
         dz.iter().fold(0.0, |sum, dz| sum + dz)
     }
 }
@@ -157,12 +198,15 @@ impl Pass for Sparse {
             Keep::OfBatch(k) => active.take_largest(cx, &mut self.pre, &w[B_ENC], k),
         }
         let scale = 1.0 / x.len() as f32;
-        self.main.run(cx, x, Some(&w[B_DEC]), w, (d, scale));
+        self.main.run(cx, x, Some(&w[B_DEC]), w, (d, scale), &self.levels);
         self.reviving = false;
-        reduce::sum_rows(cx, &self.main.back, batch, d, &mut self.b_dec);
-        reduce::sum_rows(cx, &self.main.input, batch, d, &mut self.term);
-        elementwise::add_assign(cx, &mut self.b_dec, &self.term);
-        reduce::sum_last(cx, &self.main.squares, batch, d, &mut self.losses);
+        // The first level's latents are in all of them, and so is b_dec.
+        let width = self.levels.len() * d;
+        reduce::sum_rows(cx, &self.main.back, batch, width, &mut self.term);
+        self.b_dec.copy_from_slice(&self.term[..d]);
+        reduce::sum_rows(cx, &self.main.input, batch, width, &mut self.term);
+        elementwise::add_assign(cx, &mut self.b_dec, &self.term[..d]);
+        reduce::sum_last(cx, &self.main.squares, batch, width, &mut self.losses);
         Ok(self.losses.iter().fold(0.0, |sum, x| sum + x) * scale)
     }
 
@@ -177,7 +221,7 @@ impl Pass for Sparse {
         }
         let scale = a.coefficient as f32 * (1.0 / self.main.error.len() as f32);
         self.revived.active.take_largest_of_rows(cx, &mut self.pre, &self.offset, a.k);
-        self.revived.run(cx, &self.main.error, None, w, (d, scale));
+        self.revived.run(cx, &self.main.error, None, w, (d, scale), &[self.sizes.n]);
         reduce::sum_rows(cx, &self.revived.input, batch, d, &mut self.term);
         elementwise::add_assign(cx, &mut self.b_dec, &self.term);
     }
@@ -190,8 +234,12 @@ impl Pass for Sparse {
         self.main.active.columns().iter().for_each(|&j| f(j as usize));
     }
 
-    fn error(&self) -> &[f32] {
-        &self.main.error
+    fn left(&self, level: usize, out: &mut Vec<f32>) -> Option<Range<usize>> {
+        let (d, levels) = (self.sizes.d, self.levels.len());
+        let end = *self.levels.get(level)?;
+        out.clear();
+        self.main.error.chunks_exact(d).skip(level).step_by(levels).for_each(|e| out.extend(e));
+        Some(if level == 0 { 0 } else { self.levels[level - 1] }..end)
     }
 
     fn rows(
@@ -263,7 +311,7 @@ mod tests {
     fn sparse(pass: &mut Sparse, cx: &Context, x: &[f32], w: &Weights) -> Vec<f32> {
         let Sizes { n, d, .. } = pass.sizes;
         let mut out = vec![pass.run(cx, x, w, 1).unwrap()];
-        out.extend_from_slice(pass.error());
+        out.extend_from_slice(&pass.main.error);
         let (mut enc, mut bias, mut dec) = (vec![0.0; n * d], vec![0.0; n], vec![0.0; n * d]);
         pass.rows(cx, 0..n, [&mut enc, &mut bias, &mut dec], &mut vec![0.0; 2 * d]);
         [enc, bias, dec, pass.b_dec().to_vec()].iter().for_each(|x| out.extend_from_slice(x));
@@ -311,7 +359,7 @@ mod tests {
                     for kernels in Kernels::all_available() {
                         for threads in [1, 2, 3, 7] {
                             let cx = Context::new(kernels, threads);
-                            let mut pass = Sparse::new(sizes, keep, None);
+                            let mut pass = Sparse::new(sizes, keep, None, &[]);
                             let first = sparse(&mut pass, &cx, &x, &w);
                             let why = format!("{sizes:?} {keep:?} {kind} {cx:?}");
                             assert_eq!(bits(&first), wanted, "{why}");
@@ -323,5 +371,92 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The loss of levels in f64, of the latents that a run kept and that stay as they are.
+    fn loss_of_levels(pass: &Sparse, x: &[f32], w: &[Vec<f64>; 4]) -> f64 {
+        let Sizes { d, .. } = pass.sizes;
+        let mut sum = 0.0;
+        for (r, x) in x.chunks_exact(d).enumerate() {
+            for &end in &pass.levels {
+                let mut y = w[B_DEC].clone();
+                for &j in pass.main.active.row(r).0.iter().filter(|&&j| (j as usize) < end) {
+                    let row = |w: &[f64], i: usize| w[j as usize * d + i];
+                    let pre: f64 = (0..d)
+                        .map(|i| (f64::from(x[i]) - w[B_DEC][i]) * row(&w[W_ENC], i))
+                        .sum::<f64>()
+                        + w[B_ENC][j as usize];
+                    (0..d).for_each(|i| y[i] += pre * row(&w[W_DEC], i));
+                }
+                sum += y.iter().zip(x).map(|(y, x)| (f64::from(*x) - y).powi(2)).sum::<f64>();
+            }
+        }
+        sum / x.len() as f64
+    }
+
+    #[test]
+    fn gradients_of_levels_are_the_differences_of_their_loss_and_have_the_same_bits_everywhere() {
+        let mut draw = Stream::new(0, "levels").block(0);
+        for (batch, n, d, k, prefixes) in [
+            (1, 2, 1, 2, vec![1]),
+            (9, 12, 5, 27, vec![2, 5]),
+            (7, 33, 13, 40, vec![1, 4, 16]),
+            (5, 20, 4, 0, vec![3]),
+        ] {
+            let mut new = |len: usize| {
+                let mut x = vec![0.0; len];
+                draw.fill_normal(&mut x, 1.0);
+                x
+            };
+            let w = [new(n * d), new(n), new(n * d), new(d)];
+            let x = new(batch * d);
+            let sizes = Sizes { batch, n, d };
+            let mut pass = Sparse::new(sizes, Keep::OfBatch(k), None, &prefixes);
+            let got = sparse(&mut pass, &Context::new(Kernels::Portable, 1), &x, &w);
+            for kernels in Kernels::all_available() {
+                for threads in [1, 2, 3, 7] {
+                    let mut other = Sparse::new(sizes, Keep::OfBatch(k), None, &prefixes);
+                    let again = sparse(&mut other, &Context::new(kernels, threads), &x, &w);
+                    assert_eq!(bits(&again), bits(&got), "{kernels:?} {threads}");
+                }
+            }
+            let wide = w.each_ref().map(|w| w.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+            let loss = loss_of_levels(&pass, &x, &wide);
+            assert!((f64::from(got[0]) - loss).abs() < 1e-4 * (1.0 + loss), "{} {loss}", got[0]);
+            let mut at = 1 + pass.main.error.len();
+            for part in 0..4 {
+                for i in 0..w[part].len() {
+                    let moved = |by: f64| {
+                        let mut wide = wide.clone();
+                        wide[part][i] += by;
+                        loss_of_levels(&pass, &x, &wide)
+                    };
+                    let wanted = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                    let error = (f64::from(got[at]) - wanted).abs();
+                    assert!(
+                        error < 1e-3 * (1.0 + wanted.abs()),
+                        "{part} {i}: {wanted} {}",
+                        got[at]
+                    );
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_level_leaves_is_the_error_of_its_prefix() {
+        // Two latents along two axes; the first level has the first alone.
+        let w = [vec![1., 0., 0., 1.], vec![0.; 2], vec![1., 0., 0., 1.], vec![0.; 2]];
+        let sizes = Sizes { batch: 1, n: 2, d: 2 };
+        let mut pass = Sparse::new(sizes, Keep::OfBatch(2), None, &[1]);
+        let loss = pass.run(&Context::single(), &[3.0, 4.0], &w, 1).unwrap();
+        let mut left = vec![];
+        assert_eq!(pass.left(0, &mut left), Some(0..1));
+        assert_eq!(left, [0.0, 4.0]);
+        assert_eq!(pass.left(1, &mut left), Some(1..2));
+        assert_eq!(left, [0.0, 0.0]);
+        assert_eq!(pass.left(2, &mut left), None);
+        assert_eq!(loss, 8.0); // 4^2 over two units, and 0
     }
 }

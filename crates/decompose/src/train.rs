@@ -48,6 +48,8 @@ pub(crate) struct Loop<'a> {
 pub(crate) enum Latents<'a> {
     /// The largest stay, the others and all that are not positive are 0.
     Largest(Keep, Option<Auxiliary>),
+    /// The same, and so many latents of the front are to reconstruct as well, ascending.
+    Nested(Keep, Vec<usize>),
     /// The positive ones stay, and something is paid for them.
     Paid(Penalty<'a>),
 }
@@ -128,8 +130,9 @@ pub(crate) trait Pass: Sync {
     /// Calls `f` with every latent that fired, at least once.
     fn fired(&self, f: &mut dyn FnMut(usize));
 
-    /// What is left of the batch, x - x^, `[sample, unit]`.
-    fn error(&self) -> &[f32];
+    /// Writes what a level leaves of the batch, x - x^, `[sample, unit]`, and says which latents it
+    /// has that no level before has; `None` beyond the last, which is the whole dictionary.
+    fn left(&self, level: usize, out: &mut Vec<f32>) -> Option<Range<usize>>;
 
     /// Writes the gradients of what belongs to some latents: of encoder rows, encoder biases and
     /// decoder rows. `spare` has room for two rows.
@@ -199,7 +202,10 @@ impl Loop<'_> {
         let mut state = State::new(self, d, seed, &mean, scale)?;
         let sizes = Sizes { batch: self.batch, n: self.n_latents, d };
         let mut pass: Box<dyn Pass + '_> = match &self.latents {
-            Latents::Largest(keep, auxiliary) => Box::new(Sparse::new(sizes, *keep, *auxiliary)),
+            Latents::Largest(keep, auxiliary) => {
+                Box::new(Sparse::new(sizes, *keep, *auxiliary, &[]))
+            }
+            Latents::Nested(keep, prefixes) => Box::new(Sparse::new(sizes, *keep, None, prefixes)),
             Latents::Paid(penalty) => Box::new(Dense::new(sizes, penalty)?),
         };
         let draws = Stream::new(seed, &format!("{}/data", self.method));
@@ -222,7 +228,12 @@ impl Loop<'_> {
             pass.revive(cx, &state.weights, &state.last_fired, t);
             state.step(self, t, &*pass, cx);
             if self.resamples_after(t) {
-                state.resample(pass.error(), &mut resample.block(t as u64));
+                let mut draw = resample.block(t as u64);
+                let mut level = 0;
+                while let Some(latents) = pass.left(level, &mut batch) {
+                    state.resample(latents, &batch, &mut draw);
+                    level += 1;
+                }
                 state.resampled = t;
             }
         }
@@ -263,7 +274,6 @@ thread_local! {
 
 struct State {
     d: usize,
-    n: usize,
     weights: Weights,
     first: Weights,
     second: Weights,
@@ -282,7 +292,7 @@ impl State {
         let weights = [w_dec.clone(), vec![0.0; n], w_dec, b_dec];
         let zeros = || std::array::from_fn(|i| vec![0.0; weights[i].len()]);
         let (first, second) = (zeros(), zeros());
-        Ok(Self { d, n, weights, first, second, last_fired: vec![0; n], resampled: 0 })
+        Ok(Self { d, weights, first, second, last_fired: vec![0; n], resampled: 0 })
     }
 
     /// One pass over all that belongs to each latent: its gradients, the step along them, the
@@ -328,7 +338,7 @@ impl State {
     }
 
     /// Starts latents that did not fire anew on what is left of samples of the last batch.
-    fn resample(&mut self, error: &[f32], draw: &mut Generator) {
+    fn resample(&mut self, latents: Range<usize>, error: &[f32], draw: &mut Generator) {
         let d = self.d;
         let losses: Vec<f64> = error
             .chunks_exact(d)
@@ -339,8 +349,7 @@ impl State {
         if total <= 0.0 || !total.is_finite() {
             return;
         }
-        let dead: Vec<usize> =
-            (0..self.n).filter(|&j| self.last_fired[j] <= self.resampled).collect();
+        let dead: Vec<usize> = latents.filter(|&j| self.last_fired[j] <= self.resampled).collect();
         for j in dead {
             let mut left = draw.uniform64() * total;
             let mut pick = losses.len() - 1;

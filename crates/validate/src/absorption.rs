@@ -66,10 +66,10 @@ pub struct AbsorptionScore {
 }
 
 /// A feature of the inputs: its column, and its place among the features of the site.
-struct Known {
-    column: usize,
+pub(crate) struct Known {
+    pub column: usize,
     parent: Option<usize>,
-    direction: Vec<f64>,
+    pub direction: Vec<f64>,
 }
 
 /// An input on which `feature` and `other` are active, both as places among the features.
@@ -81,7 +81,7 @@ struct Occasion {
 }
 
 /// The features of a site that are columns of the inputs, which the truth names x0, x1, ...
-fn known(features: &[Feature], site: &str, width: usize) -> Vec<Known> {
+pub(crate) fn known(features: &[Feature], site: &str, width: usize) -> Vec<Known> {
     let here: Vec<&Feature> = features.iter().filter(|f| f.site == site).collect();
     let column = |f: &Feature| f.name.strip_prefix('x')?.parse::<usize>().ok();
     let usable: Vec<(&Feature, usize)> = here

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | are the parts the true ones? | `parts.rs` |
 //! | what does the reconstruction lose? | `reconstruction.rs` |
+//! | are latents on when their features are? | `classifier.rs` |
 //! | do latents fall silent where more specific ones fire? | `absorption.rs` |
 //! | is what it reads also used? | `used.rs` |
 //! | are the edges the true ones, and are they enough? | `wiring.rs` |
@@ -22,6 +23,7 @@
 pub mod absorption;
 pub mod audit;
 pub mod beliefs;
+pub mod classifier;
 pub mod distance;
 mod effect;
 mod error;

@@ -34,6 +34,13 @@ pub const METRICS: &[MetricEntry] = &[
         oracle: "the most that a dictionary of this size can reach",
     },
     MetricEntry {
+        name: "classifier-f1",
+        table: "parts",
+        summary: "mean F1 of latents as classifiers of the features nearest to them; never ranked alone",
+        null: "random dictionaries of the same size and encoder",
+        oracle: "latents that are on when their features are: 1",
+    },
+    MetricEntry {
         name: "variance-explained",
         table: "parts",
         summary: "1 - sum |x - x^|^2 / sum |x - mean|^2; never ranked alone",

@@ -12,6 +12,7 @@ use flyroom_network::format::Source;
 use flyroom_organism::{Subject, Truth};
 use flyroom_tensor::hash;
 use flyroom_validate::absorption::{AbsorptionScore, Rate, absorption};
+use flyroom_validate::classifier::{ClassifierScore, classifier};
 use flyroom_validate::parts::PartsScore;
 use flyroom_validate::reconstruction::{Reconstruction, reconstruction};
 use flyroom_validate::wiring::WiringScore;
@@ -54,6 +55,9 @@ pub struct Parts {
     /// The same at all positions, where these are more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub everywhere: Option<Reconstruction>,
+    /// Whether latents are on when their features are, where features are inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<ClassifierScore>,
     /// How far children silence the latents of their parents, where features are inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absorption: Option<AbsorptionScore>,
@@ -175,6 +179,7 @@ impl Claim {
                     site: d.site.clone(),
                     reconstruction: scored(counted).with_context(named)?,
                     everywhere,
+                    classifier: classifier(subject, d, truth, 0).with_context(named)?.ok(),
                     absorption: absorption(subject, d, truth, 0).with_context(named)?.ok(),
                     score,
                 })))
@@ -306,6 +311,13 @@ pub fn parts_text(card: &Parts) -> String {
         ));
     } else {
         out.push_str("no feature is known there, so no MCC\n");
+    }
+    if let Some(c) = &card.classifier {
+        out.push_str(&format!(
+            "latents as classifiers of their nearest features ({} of them): F1 {:.3} (random \
+             dictionaries {:.3}, features at random {:.3}), precision {:.3}, recall {:.3}\n",
+            c.judged_by, c.found.f1, c.random.f1, c.dealt.f1, c.found.precision, c.found.recall,
+        ));
     }
     if let Some(a) = &card.absorption {
         let rate = |r: &Option<Rate>| {
