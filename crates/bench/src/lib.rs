@@ -26,6 +26,7 @@ pub mod foreign;
 pub mod key;
 pub mod phases;
 pub mod plan;
+pub mod progress;
 pub mod report;
 pub mod run;
 pub mod schedule;

@@ -79,8 +79,12 @@ impl Bench {
     ) -> Result<(), Fault> {
         // A checkpoint lies outside the cell's folder, which a kill leaves to be removed.
         let checkpoints = self.root.join("checkpoints").join(key.as_str());
-        let nursery =
-            Nursery { checkpoints: Some(checkpoints.clone()), every: 500, progress: &|_, _| true };
+        let nursery = Nursery {
+            checkpoints: Some(checkpoints.clone()),
+            every: 500,
+            progress: &|_, _| true,
+            watch: None,
+        };
         let bred = organism.breed(parameters, seed, &self.context, &nursery)?;
         let metrics = organism.measure(parameters, &bred.network, &self.context)?;
         let (specimen, truth) = Specimen::new(organism, parameters, seed, bred, metrics);

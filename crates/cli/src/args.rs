@@ -84,6 +84,34 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Follow trainings by what is located in the finished specimens: progress measures, and when they
+    /// moved, beside parts drawn at random.
+    Progress {
+        /// Name of the organism; `flyroom show progress` says of which it is.
+        organism: String,
+        /// Seeds, end exclusive.
+        #[arg(long, default_value = "0..1")]
+        seeds: String,
+        /// Set a parameter: --set steps=2000.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Steps between looks [default: a sixtieth of the training].
+        #[arg(long, value_name = "STEPS")]
+        every: Option<usize>,
+        /// How far a number has to come to have moved [default: the organism's].
+        #[arg(long, value_name = "X")]
+        by: Option<f64>,
+        /// Folder for the specimens, progress.csv and a picture of each seed; what is there must come out
+        /// again bit for bit.
+        #[arg(long, default_value = "progress")]
+        out: PathBuf,
+        /// How progress is told on stderr.
+        #[arg(long, default_value = "bar", value_name = "FORM")]
+        progress: Progress,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check the truth about a specimen by interventions; exit code 1 if a claim does not hold.
     Audit {
         /// Folder of the specimen, with its truth beside it.

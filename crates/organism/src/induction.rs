@@ -522,7 +522,7 @@ mod tests {
         let nursery = |stop: usize| {
             let progress: &'static (dyn Fn(usize, usize) -> bool + Sync) =
                 if stop == 2 { &|t, _| t < 2 } else { &|_, _| true };
-            Nursery { checkpoints: Some(dir.path().into()), every: 100, progress }
+            Nursery { checkpoints: Some(dir.path().into()), every: 100, progress, watch: None }
         };
         assert!(INDUCTION.breed(&small(), 1, &cx, &nursery(2)).is_err());
         let resumed = INDUCTION.breed(&small(), 1, &cx, &nursery(0)).unwrap();

@@ -9,6 +9,7 @@
 //! | [`Process`]: data with a known optimal predictor | `process.rs` |
 //! | [`Factor`]: what the states of a process are made of | `factor.rs` |
 //! | training with checkpoints | `train.rs` |
+//! | numbers that follow a training by what it ends with | `progress_measures.rs` |
 //! | compiled networks: truth from labels and weights | `labelled.rs` |
 //! | who computes the same, and who computes it alike | `twins.rs` |
 //! | one file for each organism | `superposition.rs`, `induction.rs`, ... |
@@ -46,6 +47,7 @@ mod organism;
 mod parities;
 mod places;
 mod process;
+pub mod progress_measures;
 pub mod rasp;
 mod registry;
 mod ring;
@@ -72,6 +74,7 @@ pub use organism::{
 };
 pub use places::Places;
 pub use process::Process;
+pub use progress_measures::{Dated, Progress, ProgressMeasures};
 pub use registry::{find, registry};
 pub use specimen::{BITS_EPOCH, Bred, Spec, Specimen};
 pub use subject::Subject;

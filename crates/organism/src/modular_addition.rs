@@ -12,11 +12,13 @@
 //! | this one | the task, [`Recipe`], [`ModularAddition`] |
 //! | `modular_addition/clock_pizza.rs` | [`ClockPizza`](clock_pizza::ClockPizza): attention as strong as one likes |
 //! | `modular_addition/located.rs` | which circles a specimen uses: the truth, and progress measures |
+//! | `modular_addition/progress.rs` | these measures over the steps of a training |
 //! | `modular_addition/symmetry.rs` | clock or pizza: gradient symmetricity and distance irrelevance |
 //! | `modular_addition/public.rs` | networks of others, read from files |
 
 mod clock_pizza;
 mod located;
+mod progress;
 mod public;
 mod symmetry;
 
@@ -24,6 +26,7 @@ pub(crate) use clock_pizza::CLOCK_PIZZA;
 pub(crate) use public::{CLOCK_PIZZA59, MODADD113, Settings};
 
 use crate::organism::{as_parameters, typed};
+use crate::progress_measures::ProgressMeasures;
 use crate::task::{cross_entropy, other_inputs};
 use crate::train::{Batch, Nursery, Training, init};
 use crate::{
@@ -34,6 +37,7 @@ use flyroom_network::{Architecture, Inputs, Network, Runner, TransformerConfig};
 use flyroom_tensor::kernels::adamw::AdamW;
 use flyroom_tensor::{Context, Stream};
 use located::Spectrum;
+use progress::KeyFrequencies;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -433,6 +437,20 @@ impl Organism for ModularAddition {
         out.extend(symmetry::measures(&task, network, &logits, cx)?);
         Ok(out)
     }
+
+    fn progress_measures(
+        &self,
+        parameters: &Parameters,
+        finished: &Network,
+        seed: u64,
+        cx: &Context,
+    ) -> Result<Option<Box<dyn ProgressMeasures>>, Error> {
+        let recipe = self.recipe(parameters)?;
+        let task = self.task(parameters, None)?;
+        let (labels, trained) = (recipe.labels(), recipe.trained());
+        let keys = KeyFrequencies::of(recipe.modulus, task, labels, trained, finished, seed, cx)?;
+        Ok(Some(Box::new(keys)))
+    }
 }
 
 #[cfg(test)]
@@ -488,6 +506,7 @@ mod tests {
                 checkpoints: Some(folder.path().into()),
                 every: 1000,
                 progress: &|step, _| step != 5,
+                watch: None,
             };
             assert!(id(&Context::single(), &stop, set.clone()).is_err());
             let go_on = Nursery { progress: &|_, _| true, ..stop };

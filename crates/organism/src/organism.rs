@@ -5,6 +5,7 @@
 //! [`registry`](crate::registry), write one page in `docs/organisms/`.
 
 use crate::names::overlaid;
+use crate::progress_measures::ProgressMeasures;
 use crate::train::Nursery;
 use crate::traps::Trapped;
 use crate::{Bred, Error, Task};
@@ -125,6 +126,18 @@ pub trait Organism: Sync + std::fmt::Debug {
         network: &Network,
         cx: &Context,
     ) -> Result<Parameters, Error>;
+
+    /// What follows its training by what is located in the finished network; `None` where nothing does.
+    fn progress_measures(
+        &self,
+        parameters: &Parameters,
+        finished: &Network,
+        seed: u64,
+        cx: &Context,
+    ) -> Result<Option<Box<dyn ProgressMeasures>>, Error> {
+        let _ = (parameters, finished, seed, cx);
+        Ok(None)
+    }
 
     /// How it was made: as a rule what the source of its truth says.
     fn route(&self) -> Route {

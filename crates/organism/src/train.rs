@@ -24,12 +24,22 @@ pub struct Nursery<'a> {
     pub every: usize,
     /// Told (step, steps) now and then; returning false stops after a checkpoint.
     pub progress: &'a (dyn Fn(usize, usize) -> bool + Sync),
+    /// Who is shown the network on its way; what it sees changes nothing.
+    pub watch: Option<Watch<'a>>,
+}
+
+/// Looks at a network while it is trained.
+pub struct Watch<'a> {
+    /// Steps between looks; the last step is seen too.
+    pub every: usize,
+    /// Shown the steps taken and the network.
+    pub at: &'a (dyn Fn(usize, &Network) -> Result<(), Error> + Sync),
 }
 
 impl Nursery<'_> {
     /// No checkpoints, no progress.
     pub fn none() -> Nursery<'static> {
-        Nursery { checkpoints: None, every: usize::MAX, progress: &|_, _| true }
+        Nursery { checkpoints: None, every: usize::MAX, progress: &|_, _| true, watch: None }
     }
 }
 
@@ -172,6 +182,7 @@ impl Training<'_> {
             if state.step.is_multiple_of(self.probe_every) {
                 self.point(&mut state, value)?;
             }
+            self.show(&state, nursery)?;
             let settings = (self.optimizer)(t);
             let moments = state.first.values_mut().zip(state.second.values_mut());
             for (i, (w, (m, v))) in state.weights.values_mut().zip(moments).enumerate() {
@@ -181,6 +192,7 @@ impl Training<'_> {
             state.step = t;
             if t == self.steps {
                 self.point(&mut state, value)?;
+                self.show(&state, nursery)?;
             }
             let go_on = (nursery.progress)(t, self.steps);
             if let Some(dir) = &nursery.checkpoints
@@ -219,6 +231,14 @@ impl Training<'_> {
         values.insert("loss".into(), f64::from(loss));
         state.curve.push(CurvePoint { step: state.step, values });
         Ok(())
+    }
+
+    fn show(&self, state: &State, nursery: &Nursery) -> Result<(), Error> {
+        let Some(watch) = &nursery.watch else { return Ok(()) };
+        if !state.step.is_multiple_of(watch.every.max(1)) && state.step < self.steps {
+            return Ok(());
+        }
+        (watch.at)(state.step, &self.architecture.network(state.weights.clone())?)
     }
 }
 

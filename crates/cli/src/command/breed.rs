@@ -70,8 +70,6 @@ pub fn run(
         (organism, organism.to_owned())
     };
     let (organism, parameters) = names::organism(name, &set)?;
-    let threads = args.threads()?;
-    let range = seeds(seed_range)?;
     let breeding = Breeding {
         args,
         organism,
@@ -81,16 +79,61 @@ pub fn run(
         progress,
         bars: MultiProgress::new(),
     };
-    // As many seeds at a time as there are threads, each on one; those that are left share them.
-    let count = range.end - range.start;
+    let bred = each(args, seeds(seed_range)?, &|seed, cx| breeding.one(seed, cx))?;
+    Ok(Bred { organism, parameters, specimens: bred })
+}
+
+/// What is done for a seed.
+type OfSeed<'a, T> = &'a (dyn Fn(u64, &Context) -> Result<T> + Sync);
+
+/// Does something for every seed, as many at a time as there are threads, each on one; those that are left
+/// share them.
+pub fn each<T: Send>(args: &Args, seeds: Range<u64>, one: OfSeed<T>) -> Result<Vec<T>> {
+    let threads = args.threads()?;
+    let count = seeds.end - seeds.start;
     let left = count % threads as u64;
-    let whole = range.end - left;
-    let mut bred = breeding.together(range.start..whole, threads, &args.cell_context()?)?;
+    let whole = seeds.end - left;
+    let mut done = together(seeds.start..whole, threads, &args.cell_context()?, one)?;
     if left > 0 {
         let cx = Context::new(args.cell_context()?.kernels(), threads / left as usize);
-        bred.extend(breeding.together(whole..range.end, left as usize, &cx)?);
+        done.extend(together(whole..seeds.end, left as usize, &cx, one)?);
     }
-    Ok(Bred { organism, parameters, specimens: bred })
+    Ok(done)
+}
+
+/// Does it for all seeds, so many at a time, each with the threads of `cx`; what came of it in order. No seed
+/// is begun behind one that failed.
+fn together<T: Send>(
+    seeds: Range<u64>,
+    at_once: usize,
+    cx: &Context,
+    one: OfSeed<T>,
+) -> Result<Vec<T>> {
+    let (next, done) = (AtomicU64::new(seeds.start), Mutex::new(BTreeMap::new()));
+    let work = || {
+        // Pools are not shared: threads that wait for one another would share no work.
+        let cx = Context::new(cx.kernels(), cx.threads());
+        loop {
+            let take = |seed: u64| (seed < seeds.end).then(|| seed + 1);
+            let taken = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+            let Ok(seed) = taken else { return };
+            let one = one(seed, &cx);
+            if one.is_err() {
+                next.store(seeds.end, Ordering::Relaxed);
+            }
+            done.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, one);
+        }
+    };
+    std::thread::scope(|scope| {
+        let others = (at_once as u64).min(seeds.end - seeds.start).saturating_sub(1);
+        for _ in 0..others {
+            // Where the system gives no thread, those that there are take all seeds.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.into_values().collect()
 }
 
 /// What the specimens of one command have in common.
@@ -105,36 +148,6 @@ struct Breeding<'a> {
 }
 
 impl Breeding<'_> {
-    /// Breeds all seeds, so many at a time, each with the threads of `cx`; their summaries in order. No
-    /// seed is begun behind one that failed.
-    fn together(&self, seeds: Range<u64>, at_once: usize, cx: &Context) -> Result<Vec<Value>> {
-        let (next, done) = (AtomicU64::new(seeds.start), Mutex::new(BTreeMap::new()));
-        let work = || {
-            // Pools are not shared: threads that wait for one another would share no work.
-            let cx = Context::new(cx.kernels(), cx.threads());
-            loop {
-                let take = |seed: u64| (seed < seeds.end).then(|| seed + 1);
-                let taken = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-                let Ok(seed) = taken else { return };
-                let one = self.one(seed, &cx);
-                if one.is_err() {
-                    next.store(seeds.end, Ordering::Relaxed);
-                }
-                done.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, one);
-            }
-        };
-        std::thread::scope(|scope| {
-            let others = (at_once as u64).min(seeds.end - seeds.start).saturating_sub(1);
-            for _ in 0..others {
-                // Where the system gives no thread, those that there are take all seeds.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-            }
-            work();
-        });
-        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.into_values().collect()
-    }
-
     /// The specimen of a seed, from disk or bred now.
     fn one(&self, seed: u64, cx: &Context) -> Result<Value> {
         let (args, organism, parameters) = (self.args, self.organism, self.parameters);
@@ -166,6 +179,7 @@ impl Breeding<'_> {
                 steps_done.at(step, steps);
                 true
             },
+            watch: None,
         };
         let result = organism.breed(parameters, seed, cx, &nursery).map_err(|e| {
             let text = e.to_string();

@@ -64,7 +64,7 @@ pub fn issue(
         bail!("{} holds a specimen; hint: choose another folder with --out", out.display());
     }
     let cx = args.context()?;
-    let nursery = Nursery { checkpoints: None, every: 500, progress: &|_, _| true };
+    let nursery = Nursery { checkpoints: None, every: 500, progress: &|_, _| true, watch: None };
     let seed = seed.unwrap_or_else(drawn);
     let bred = organism.breed(&parameters, seed, &cx, &nursery)?;
     let metrics = organism.measure(&parameters, &bred.network, &cx)?;

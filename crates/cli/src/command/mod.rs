@@ -13,6 +13,7 @@ mod import;
 mod kind;
 mod list;
 mod phases;
+mod progress;
 mod prompt;
 mod rasp;
 mod run;
@@ -43,6 +44,11 @@ pub fn run(args: &Args) -> Result<bool> {
             let asked =
                 phases::Asked { organism, over, measure, seeds, set, out, progress: *progress };
             phases::run(args, &asked, *json)
+        }
+        Command::Progress { organism, seeds, set, every, by, out, progress, json } => {
+            let (every, by, progress) = (*every, *by, *progress);
+            let asked = progress::Asked { organism, seeds, set, every, by, out, progress };
+            progress::run(args, &asked, *json)
         }
         Command::Audit { specimen, length, within, json } => {
             audit::run(args, specimen, *length, *within, *json)

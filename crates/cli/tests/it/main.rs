@@ -8,6 +8,7 @@ mod disk;
 mod docs;
 mod exam;
 mod kills;
+mod progress;
 mod rasp;
 mod resume;
 mod share;

@@ -114,7 +114,8 @@ impl Workload {
             probe_every: steps,
             probe: &|_| Ok(BTreeMap::new()),
         };
-        let nursery = Nursery { checkpoints: None, every: usize::MAX, progress: &progress };
+        let nursery =
+            Nursery { checkpoints: None, every: usize::MAX, progress: &progress, watch: None };
         let (network, curve) = training.run(init, cx, &nursery)?;
         let losses = curve.iter().map(|p| p.values["loss"]).collect();
         Ok((losses, network.weights().clone()))

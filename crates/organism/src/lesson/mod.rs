@@ -18,6 +18,7 @@ pub(crate) use form::Form;
 pub(crate) use schedule::Schedule;
 
 use crate::organism::{as_parameters, typed};
+use crate::progress_measures::ProgressMeasures;
 use crate::task::accuracy_and_loss;
 use crate::train::{Batch, Nursery, Training, init};
 use crate::{Answers, Bred, Distance, Entry, Error, Organism, Parameters, Task, Truth};
@@ -130,6 +131,18 @@ pub(crate) trait Lesson:
     ) -> Result<BTreeMap<String, f64>, Error> {
         let _ = (task, network, cx);
         Ok(BTreeMap::new())
+    }
+
+    /// What follows a training by what is located in the finished network.
+    fn progress_measures(
+        &self,
+        task: Task,
+        finished: &Network,
+        seed: u64,
+        cx: &Context,
+    ) -> Result<Option<Box<dyn ProgressMeasures>>, Error> {
+        let _ = (task, finished, seed, cx);
+        Ok(None)
     }
 
     /// Numbers besides accuracy and loss, or besides squared errors.
@@ -341,5 +354,16 @@ impl<L: Lesson> Organism for Learned<L> {
         let mut out = scores(&task, network, cx)?;
         out.extend(self.lesson(parameters)?.measure(&task, network, cx)?);
         Ok(out)
+    }
+
+    fn progress_measures(
+        &self,
+        parameters: &Parameters,
+        finished: &Network,
+        seed: u64,
+        cx: &Context,
+    ) -> Result<Option<Box<dyn ProgressMeasures>>, Error> {
+        let task = self.task(parameters, None)?;
+        self.lesson(parameters)?.progress_measures(task, finished, seed, cx)
     }
 }

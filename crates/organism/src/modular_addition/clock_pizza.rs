@@ -9,8 +9,10 @@
 //! contested: two numbers, and a word at stated thresholds (`symmetry.rs`).
 
 use super::located::Spectrum;
+use super::progress::KeyFrequencies;
 use super::{answers, progress, split, sums, symmetry, task_of_pairs};
 use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule};
+use crate::progress_measures::ProgressMeasures;
 use crate::{Answers, Entry, Error, Parameters, Source, Standing, Task, Truth};
 use flyroom_network::{Architecture, Network};
 use flyroom_tensor::Context;
@@ -145,6 +147,18 @@ impl Lesson for ClockPizza {
         out.extend(spectrum.measures(&sums, &trained));
         out.extend(symmetry::measures(task, network, &logits, cx)?);
         Ok(out)
+    }
+
+    fn progress_measures(
+        &self,
+        task: Task,
+        finished: &Network,
+        seed: u64,
+        cx: &Context,
+    ) -> Result<Option<Box<dyn ProgressMeasures>>, Error> {
+        let (sums, trained) = (sums(self.modulus), self.trained());
+        let keys = KeyFrequencies::of(self.modulus, task, sums, trained, finished, seed, cx)?;
+        Ok(Some(Box::new(keys)))
     }
 }
 

@@ -128,7 +128,7 @@ impl Spectrum {
     }
 
     /// Key frequencies, ascending.
-    fn keys(&self) -> Vec<usize> {
+    pub(super) fn keys(&self) -> Vec<usize> {
         (1..=self.written.len()).filter(|&k| self.logit_power[k - 1] >= KEY).collect()
     }
 
@@ -146,7 +146,12 @@ impl Spectrum {
     }
 
     /// (restricted loss over all pairs, excluded loss over the trained ones).
-    fn progress(&self, keys: &[usize], labels: &[u32], trained: &[bool]) -> [Option<f64>; 2] {
+    pub(super) fn progress(
+        &self,
+        keys: &[usize],
+        labels: &[u32],
+        trained: &[bool],
+    ) -> [Option<f64>; 2] {
         let p = self.p;
         let told: Vec<Vec<f64>> = (0..p).map(|s| self.told(keys, s)).collect();
         let (mut restricted, mut excluded) = (vec![], vec![]);

@@ -383,7 +383,7 @@ mod tests {
         let nursery = |stop: bool| {
             let progress: &'static (dyn Fn(usize, usize) -> bool + Sync) =
                 if stop { &|t, _| t < 5 } else { &|_, _| true };
-            Nursery { checkpoints: Some(dir.path().into()), every: 100, progress }
+            Nursery { checkpoints: Some(dir.path().into()), every: 100, progress, watch: None }
         };
         assert!(HISTOGRAM.breed(&p, 1, &cx(), &nursery(true)).is_err());
         let resumed = HISTOGRAM.breed(&p, 1, &cx(), &nursery(false)).unwrap();

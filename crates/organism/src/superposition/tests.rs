@@ -127,8 +127,12 @@ fn a_specimen_is_the_same_on_all_kernels_threads_and_across_a_stop() {
         }
     }
     let folder = std::env::temp_dir().join(format!("flyroom-superposition-{}", std::process::id()));
-    let stop =
-        Nursery { checkpoints: Some(folder.clone()), every: 1000, progress: &|step, _| step != 17 };
+    let stop = Nursery {
+        checkpoints: Some(folder.clone()),
+        every: 1000,
+        progress: &|step, _| step != 17,
+        watch: None,
+    };
     assert!(id(&Context::single(), &stop).is_err());
     let go_on = Nursery { progress: &|_, _| true, ..stop };
     let resumed = id(&Context::single(), &go_on);
