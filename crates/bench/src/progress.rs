@@ -5,7 +5,7 @@ use crate::report::{Figure, LineChart, Series};
 use crate::statistics::{mean, wilson};
 use flyroom_organism::{Dated, Parameters, Progress};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A network on its way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,13 +17,15 @@ pub struct Point {
     pub progress: Progress,
 }
 
-/// Parts that were drawn.
+/// When a number moved that is said to be early.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Drawn {
-    /// Which.
-    pub parts: Parameters,
-    /// The step at which the early number moved for them.
-    pub moved: Option<usize>,
+pub struct Moved {
+    /// The step; `None` if it never does.
+    pub at: Option<usize>,
+    /// Steps from then until the late number moved.
+    pub lead: Option<i64>,
+    /// The step for each draw of other parts.
+    pub drawn: Vec<Option<usize>>,
 }
 
 /// One training.
@@ -35,19 +37,28 @@ pub struct Followed {
     pub weights: String,
     /// What was located in them.
     pub located: Parameters,
-    /// The step at which the number moved that is said to be early; `None` if it never does.
-    pub early: Option<usize>,
-    /// That of the one that is said to follow.
-    pub late: Option<usize>,
-    /// Steps between the two, positive if the early one was first.
-    pub lead: Option<i64>,
     /// Parts of the same make, drawn at random.
-    pub drawn: Vec<Drawn>,
+    pub drawn: Vec<Parameters>,
+    /// When each early number moved.
+    pub early: BTreeMap<String, Moved>,
+    /// When the one moved that is said to follow.
+    pub late: Option<usize>,
     /// All looks.
     pub points: Vec<Point>,
 }
 
-/// How often the early number moved before the late one.
+/// What is dated, and how.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Claim {
+    /// What is said to move early.
+    pub early: Vec<Dated>,
+    /// What is said to follow.
+    pub late: Dated,
+    /// How far they have to come to have moved.
+    pub by: f64,
+}
+
+/// How often an early number moved before the late one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Before {
     /// So often.
@@ -74,16 +85,13 @@ impl Before {
 pub struct Trainings {
     /// Of what.
     pub organism: String,
-    /// What is said to move first.
-    pub early: Dated,
-    /// What is said to follow.
-    pub late: Dated,
-    /// How far they have to come to have moved.
-    pub by: f64,
-    /// Seeds whose early number moved before the late one.
-    pub before: Before,
+    /// What is dated.
+    #[serde(flatten)]
+    pub claim: Claim,
+    /// In how many seeds each early number moved before the late one.
+    pub before: BTreeMap<String, Before>,
     /// The same of parts drawn at random, every draw of every seed.
-    pub before_drawn: Before,
+    pub before_drawn: BTreeMap<String, Before>,
     /// The seeds, in order.
     pub runs: Vec<Followed>,
 }
@@ -97,20 +105,24 @@ impl Followed {
     /// Dates the moves.
     pub fn new(
         (seed, weights): (u64, String),
-        located: Parameters,
-        drawn: Vec<Parameters>,
-        ([early, late], by): ([Dated; 2], f64),
+        (located, drawn): (Parameters, Vec<Parameters>),
+        claim: &Claim,
         points: Vec<Point>,
     ) -> Self {
-        let moved = |d: Dated| d.moved(&curve(&points, |p| p.values.get(d.name).copied()), by);
-        let of_draw = |(i, parts): (usize, Parameters)| {
-            let values = |p: &Progress| p.null.get(early.name)?.get(i).copied();
-            Drawn { parts, moved: early.moved(&curve(&points, values), by) }
-        };
-        let drawn = drawn.into_iter().enumerate().map(of_draw).collect();
-        let (early, late) = (moved(early), moved(late));
-        let lead = early.zip(late).map(|(e, l)| l as i64 - e as i64);
-        Self { seed, weights, located, early, late, lead, drawn, points }
+        let of = |d: Dated| d.moved(&curve(&points, |p| p.values.get(d.name).copied()), claim.by);
+        let late = of(claim.late);
+        let early = claim.early.iter().map(|d| {
+            let of_draw = |i: usize| {
+                let values = |p: &Progress| p.null.get(d.name)?.get(i).copied();
+                d.moved(&curve(&points, values), claim.by)
+            };
+            let at = of(*d);
+            let lead = at.zip(late).map(|(e, l)| l as i64 - e as i64);
+            let drawn = (0..drawn.len()).map(of_draw).collect();
+            (d.name.to_owned(), Moved { at, lead, drawn })
+        });
+        let early = early.collect();
+        Self { seed, weights, located, drawn, early, late, points }
     }
 
     /// The named numbers over the steps; dashed the means over draws of other parts.
@@ -140,11 +152,19 @@ impl Followed {
 
 impl Trainings {
     /// Counts them.
-    pub fn new(organism: &str, [early, late]: [Dated; 2], by: f64, runs: Vec<Followed>) -> Self {
-        let before = Before::of(runs.iter().map(|r| (r.early, r.late)));
-        let drawn = runs.iter().flat_map(|r| r.drawn.iter().map(|d| (d.moved, r.late)));
-        let before_drawn = Before::of(drawn);
-        Self { organism: organism.to_owned(), early, late, by, before, before_drawn, runs }
+    pub fn new(organism: &str, claim: Claim, runs: Vec<Followed>) -> Self {
+        let moves = |name: &str| {
+            let all = runs.iter().filter_map(|r| Some((r.early.get(name)?, r.late)));
+            all.collect::<Vec<_>>()
+        };
+        let (mut before, mut before_drawn) = (BTreeMap::new(), BTreeMap::new());
+        for d in &claim.early {
+            let moves = moves(d.name);
+            before.insert(d.name.to_owned(), Before::of(moves.iter().map(|(m, l)| (m.at, *l))));
+            let drawn = moves.iter().flat_map(|(m, l)| m.drawn.iter().map(move |d| (*d, *l)));
+            before_drawn.insert(d.name.to_owned(), Before::of(drawn));
+        }
+        Self { organism: organism.to_owned(), claim, before, before_drawn, runs }
     }
 
     /// A line a look: seed, step, every number and every draw.
@@ -174,10 +194,11 @@ impl Trainings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
-    const CLAIM: [Dated; 2] =
-        [Dated { name: "excluded", rises: true }, Dated { name: "test", rises: false }];
+    fn claim() -> Claim {
+        let late = Dated { name: "test", rises: false };
+        Claim { early: vec![Dated { name: "excluded", rises: true }], late, by: 1.0 }
+    }
 
     fn followed(excluded: &[f64], test: &[f64], drawn: &[f64]) -> Followed {
         let point = |(i, ((e, t), d)): (usize, ((&f64, &f64), &f64))| Point {
@@ -189,22 +210,22 @@ mod tests {
         };
         let points = excluded.iter().zip(test).zip(drawn).enumerate().map(point).collect();
         let drawn = vec![Parameters::new(); 2];
-        Followed::new((7, "w".into()), Parameters::new(), drawn, (CLAIM, 1.0), points)
+        Followed::new((7, "w".into()), (Parameters::new(), drawn), &claim(), points)
     }
 
     #[test]
     fn what_moved_first_leads_and_what_never_moved_is_not_before() {
         let early = followed(&[2.0, 1.0, 2.0, 3.0], &[4.0, 5.0, 5.0, 3.0], &[2.0, 1.0, 0.5, 0.0]);
-        assert_eq!((early.early, early.late, early.lead), (Some(20), Some(30), Some(10)));
-        let moved = |f: &Followed| f.drawn.iter().map(|d| d.moved).collect::<Vec<_>>();
-        assert_eq!(moved(&early), [None, None]);
+        let moved = |f: &Followed| f.early["excluded"].clone();
+        let wanted = Moved { at: Some(20), lead: Some(10), drawn: vec![None, None] };
+        assert_eq!((moved(&early), early.late), (wanted, Some(30)));
         let late = followed(&[2.0, 1.0, 1.0, 3.0], &[4.0, 5.0, 3.0, 3.0], &[2.0, 3.0, 3.0, 3.0]);
-        assert_eq!((late.lead, moved(&late)), (Some(-10), vec![Some(10), None]));
+        assert_eq!((moved(&late).lead, moved(&late).drawn), (Some(-10), vec![Some(10), None]));
         let flat = followed(&[1.0; 4], &[4.0, 5.0, 3.0, 3.0], &[1.0; 4]);
-        assert_eq!((flat.early, flat.lead), (None, None));
-        let all = Trainings::new("o", CLAIM, 1.0, vec![early, late, flat]);
-        assert_eq!((all.before.count, all.before.n), (1, 3));
-        assert_eq!((all.before_drawn.count, all.before_drawn.n), (1, 6));
+        assert_eq!((moved(&flat).at, moved(&flat).lead), (None, None));
+        let all = Trainings::new("o", claim(), vec![early, late, flat]);
+        let count = |b: &BTreeMap<String, Before>| (b["excluded"].count, b["excluded"].n);
+        assert_eq!((count(&all.before), count(&all.before_drawn)), ((1, 3), (1, 6)));
         let csv = all.csv();
         assert_eq!(csv.lines().count(), 13);
         assert!(csv.starts_with("seed,step,excluded,test,excluded drawn 0,excluded drawn 1\r\n"));

@@ -58,8 +58,11 @@ pub trait ProgressMeasures: Sync {
     /// Parts of the same make in its place, for each draw.
     fn drawn(&self) -> Vec<Parameters>;
 
-    /// The number that is said to move first, and the one that is said to follow; both in one unit.
-    fn claim(&self) -> [Dated; 2];
+    /// Numbers that are said to move early.
+    fn early(&self) -> Vec<Dated>;
+
+    /// The number that is said to follow, in the same unit.
+    fn late(&self) -> Dated;
 
     /// How far they have to come to have moved.
     fn by(&self) -> f64;

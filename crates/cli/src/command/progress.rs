@@ -5,11 +5,11 @@ use super::breed::{self, Bred};
 use crate::args::{Args, Progress};
 use crate::output;
 use anyhow::{Context as _, Result, bail};
-use flyroom_bench::progress::{Followed, Point, Trainings};
+use flyroom_bench::progress::{Before, Claim, Followed, Moved, Point, Trainings};
 use flyroom_bench::statistics::mean;
 use flyroom_network::write_whole;
+use flyroom_organism::Specimen;
 use flyroom_organism::train::{Nursery, Watch};
-use flyroom_organism::{Dated, Specimen};
 use flyroom_tensor::Context;
 use serde_json::json;
 use std::path::Path;
@@ -34,8 +34,7 @@ pub struct Asked<'a> {
 /// A training that was followed, with what its organism says of all of them.
 struct Run {
     followed: Followed,
-    claim: [Dated; 2],
-    by: f64,
+    claim: Claim,
     names: &'static [&'static str],
     unit: &'static str,
 }
@@ -45,7 +44,10 @@ impl Asked<'_> {
     fn follow(&self, bred: &Bred, seed: u64, cx: &Context) -> Result<Run> {
         let (organism, parameters) = (bred.organism, &bred.parameters);
         let summary = bred.specimens.iter().find(|s| s["seed"].as_u64() == Some(seed));
-        let dir = summary.and_then(|s| s["path"].as_str()).context("no such specimen")?;
+        let dir = summary.and_then(|s| s["path"].as_str()).with_context(|| {
+            let out = self.out.display();
+            format!("{out} holds a specimen of another seed in place of {seed}; hint: choose another folder with --out")
+        })?;
         let specimen = Specimen::read(Path::new(dir))?;
         let measures = organism.progress_measures(parameters, &specimen.network, seed, cx)?;
         let Some(measures) = measures else {
@@ -76,11 +78,12 @@ impl Asked<'_> {
         if points.is_empty() {
             bail!("progress {}: it was not trained; hint: --set steps=N", self.organism);
         }
-        let (claim, by) = (measures.claim(), self.by.unwrap_or(measures.by()));
+        let by = self.by.unwrap_or(measures.by());
+        let claim = Claim { early: measures.early(), late: measures.late(), by };
         let (names, unit) = measures.pictured();
-        let followed =
-            Followed::new((seed, again), measures.located(), measures.drawn(), (claim, by), points);
-        Ok(Run { followed, claim, by, names, unit })
+        let parts = (measures.located(), measures.drawn());
+        let followed = Followed::new((seed, again), parts, &claim, points);
+        Ok(Run { followed, claim, names, unit })
     }
 }
 
@@ -101,9 +104,9 @@ pub fn run(args: &Args, asked: &Asked, as_json: bool) -> Result<bool> {
         write_whole(&picture, figure.picture().as_bytes())?;
         pictures.push(picture);
     }
-    let (claim, by) = runs.first().map(|r| (r.claim, r.by)).context("no seeds")?;
+    let claim = runs.first().map(|r| r.claim.clone()).context("no seeds")?;
     let runs = runs.into_iter().map(|r| r.followed).collect();
-    let trainings = Trainings::new(asked.organism, claim, by, runs);
+    let trainings = Trainings::new(asked.organism, claim, runs);
     write_whole(&asked.out.join("progress.csv"), trainings.csv().as_bytes())?;
     if as_json {
         output::json(&json!({ "progress": trainings, "pictures": pictures }))?;
@@ -118,39 +121,50 @@ pub fn run(args: &Args, asked: &Asked, as_json: bool) -> Result<bool> {
     Ok(true)
 }
 
+/// A table of steps, and a line for each number that is said to be early.
 fn table(trainings: &Trainings) -> String {
+    let claim = &trainings.claim;
+    let plain = |name: &str| name.replace('_', " ");
     let step = |s: &Option<usize>| s.map_or_else(|| "-".to_owned(), |s| s.to_string());
     let row = |r: &Followed| {
         let located: Vec<String> =
             r.located.values().map(|v| super::tally::word(v).unwrap_or_default()).collect();
-        let drawn: Vec<String> = r.drawn.iter().map(|d| step(&d.moved)).collect();
-        vec![
-            r.seed.to_string(),
-            located.join("; "),
-            step(&r.early),
-            step(&r.late),
-            r.lead.map_or_else(|| "-".to_owned(), |l| l.to_string()),
-            drawn.join(", "),
-        ]
+        let early = claim.early.iter().filter_map(|d| Some(step(&r.early.get(d.name)?.at)));
+        let mut row = vec![r.seed.to_string(), located.join("; ")];
+        row.extend(early);
+        row.push(step(&r.late));
+        row
     };
-    let names = |r: &Followed| r.located.keys().map(|k| k.replace('_', " ")).collect::<Vec<_>>();
+    let names = |r: &Followed| r.located.keys().map(|k| plain(k)).collect::<Vec<_>>();
     let located = trainings.runs.first().map(names).unwrap_or_default().join("; ");
-    let (early, late) =
-        (trainings.early.name.replace('_', " "), trainings.late.name.replace('_', " "));
-    let head =
-        ["seed", &located, &format!("{early} moves"), &format!("{late} moves"), "lead", "drawn"];
+    let early = claim.early.iter().map(|d| plain(d.name));
+    let head: Vec<String> = ["seed".to_owned(), located]
+        .into_iter()
+        .chain(early)
+        .chain([plain(claim.late.name)])
+        .collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let rows: Vec<Vec<String>> = trainings.runs.iter().map(row).collect();
-    let leads: Vec<f64> = trainings.runs.iter().filter_map(|r| r.lead).map(|l| l as f64).collect();
-    let said = |b: &flyroom_bench::progress::Before| match b.interval {
-        Some([low, high]) => format!("{} of {} (95 %: {low:.2} to {high:.2})", b.count, b.n),
-        None => format!("{} of {}", b.count, b.n),
+    let mut text = output::table(&head, &rows);
+    let said = |b: Option<&Before>| match b.map(|b| (b, b.interval)) {
+        Some((b, Some([low, high]))) => {
+            format!("{} of {} (95 %: {low:.2} to {high:.2})", b.count, b.n)
+        }
+        _ => "none".to_owned(),
     };
-    format!(
-        "{}{early} moves by {} before {late}: {}, mean lead {} steps; of drawn parts {}\n",
-        output::table(&head, &rows),
-        trainings.by,
-        said(&trainings.before),
-        mean(&leads).map_or_else(|| "-".to_owned(), output::number),
-        said(&trainings.before_drawn),
-    )
+    for d in &claim.early {
+        let moved: Vec<&Moved> =
+            trainings.runs.iter().filter_map(|r| r.early.get(d.name)).collect();
+        let leads: Vec<f64> = moved.iter().filter_map(|m| m.lead).map(|l| l as f64).collect();
+        text.push_str(&format!(
+            "{} moves by {} before {}: {}, mean lead {} steps; of drawn parts {}\n",
+            plain(d.name),
+            claim.by,
+            plain(claim.late.name),
+            said(trainings.before.get(d.name)),
+            mean(&leads).map_or_else(|| "-".to_owned(), output::number),
+            said(trainings.before_drawn.get(d.name)),
+        ));
+    }
+    text
 }

@@ -2,8 +2,10 @@
 //! frequencies of the end (Nanda et al. 2023, section 5.1).
 //!
 //! The paper says that the circles grow while a network still answers by heart: without the key
-//! frequencies its loss on the pairs trained on rises before the loss on the others falls. The null draws
-//! as many of the other frequencies.
+//! frequencies its loss on the pairs trained on rises before the loss on the others falls. There the train
+//! loss is near 0 by then. Where it still falls the excluded loss falls with it, so what it is above
+//! the train loss is dated too: what the circles take off that loss. The null draws as many of the other
+//! frequencies.
 
 use super::located::Spectrum;
 use super::{answers, progress};
@@ -12,6 +14,7 @@ use crate::{Error, Parameters, Task};
 use flyroom_network::Network;
 use flyroom_tensor::{Context, Stream};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Nats by which a loss has to move to have moved.
 const MOVED: f64 = 0.5;
@@ -68,8 +71,16 @@ impl ProgressMeasures for KeyFrequencies {
         self.drawn.iter().map(|d| named(d)).collect()
     }
 
-    fn claim(&self) -> [Dated; 2] {
-        [Dated { name: "excluded_loss", rises: true }, Dated { name: "test_loss", rises: false }]
+    fn early(&self) -> Vec<Dated> {
+        vec![
+            Dated { name: "excluded_excess", rises: true },
+            Dated { name: "excluded_loss", rises: true },
+            Dated { name: "restricted_loss", rises: false },
+        ]
+    }
+
+    fn late(&self) -> Dated {
+        Dated { name: "test_loss", rises: false }
     }
 
     fn by(&self) -> f64 {
@@ -80,29 +91,32 @@ impl ProgressMeasures for KeyFrequencies {
         (&["train_loss", "test_loss", "restricted_loss", "excluded_loss"], "cross-entropy, nats")
     }
 
-    /// `train_` and `test_` accuracy and loss, `restricted_loss`, `excluded_loss` and `squared_weights`,
-    /// the sum of the squares of all weights.
+    /// `train_` and `test_` accuracy and loss; `restricted_loss`, `excluded_loss` and `excluded_excess`, the
+    /// excluded loss less the train loss; `squared_weights`, the sum of the squares of all weights.
     fn at(&self, network: &Network, cx: &Context) -> Result<Progress, Error> {
         let logits = answers(&self.task, network, cx)?;
         let spectrum = Spectrum::of(self.p, &logits, network.weight("embed.W_E")?);
-        let names = ["restricted_loss", "excluded_loss"];
-        let without = |keys: &[usize]| spectrum.progress(keys, &self.labels, &self.trained);
-        let mut out = Progress {
-            values: progress(&self.trained, &self.labels, &logits),
-            ..Default::default()
+        let mut values = progress(&self.trained, &self.labels, &logits);
+        let train = values.get("train_loss").copied();
+        let losses = |keys: &[usize]| {
+            let [restricted, excluded] = spectrum.progress(keys, &self.labels, &self.trained);
+            let excess = excluded.zip(train).map(|(x, train)| x - train);
+            let named = [
+                ("restricted_loss", restricted),
+                ("excluded_loss", excluded),
+                ("excluded_excess", excess),
+            ];
+            named.into_iter().filter_map(|(name, x)| Some((name.to_owned(), x?)))
         };
-        for (name, value) in names.iter().zip(without(&self.keys)) {
-            out.values.extend(value.map(|x| ((*name).to_owned(), x)));
-        }
+        values.extend(losses(&self.keys));
+        let mut null: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for drawn in &self.drawn {
-            for (name, value) in names.iter().zip(without(drawn)) {
-                out.null.entry((*name).to_owned()).or_default().extend(value);
-            }
+            losses(drawn).for_each(|(name, x)| null.entry(name).or_default().push(x));
         }
         let square = |x: &f32| f64::from(*x) * f64::from(*x);
         let weights = network.weights().values();
         let total: f64 = weights.map(|t| t.data().iter().map(square).sum::<f64>()).sum();
-        out.values.insert("squared_weights".into(), total);
-        Ok(out)
+        values.insert("squared_weights".into(), total);
+        Ok(Progress { values, null })
     }
 }
