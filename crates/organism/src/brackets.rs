@@ -3,7 +3,10 @@
 //! A word fails by *count* (it ends at another height than it began), by *depth* (somewhere more is closed
 //! than was opened) or, with two kinds, by *kind* (a bracket is closed by one of the other kind). A
 //! bidirectional transformer reads the word between `start` and `end` and answers behind `end`. The failures are
-//! told apart in the data and in what is measured, for a network may see one and not the other.
+//! told apart in the data and in what is measured, for a network may see one and not the other; which head sees
+//! which is located in `brackets/sight.rs`.
+
+mod sight;
 
 use crate::lesson::{Example, Form, Input, Learned, Lesson, Schedule, answered_last};
 use crate::{Answers, Entry, Error, Parameters, Source, Standing, Task, Truth};
@@ -13,6 +16,7 @@ use flyroom_tensor::random::Generator;
 use flyroom_tensor::{Context, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sight::{Seen, Sight};
 use std::ops::Range;
 
 /// Clean inputs of the evaluation set, as many of each kind of word.
@@ -287,32 +291,48 @@ impl Lesson for Brackets {
     }
 
     /// Shares answered rightly of words that are balanced (`balanced`), and of those that fail by
-    /// count alone, by depth alone and by kind alone (`only_count`, `only_depth`, `only_kind`).
+    /// count alone, by depth alone and by kind alone (`only_count`, `only_depth`, `only_kind`). What heads see
+    /// of these ways ([`Sight`]): for each way the head whose look at a balanced word loses most (`count_head`), what that
+    /// loses (`count_lost`), its null (`count_null`), what it loses of the other way (`count_head_loses_depth`), and the
+    /// most balanced words that one head's look at such a word makes unbalanced (`count_raised`) with its null; `sight` is
+    /// the word for count and depth.
     fn measure(&self, task: &Task, network: &Network, cx: &Context) -> Result<Parameters, Error> {
-        let logits = Runner::new(network, &task.inputs, cx)?.logits()?;
+        let runner = Runner::new(network, &task.inputs, cx)?;
+        let logits = runner.logits()?;
         let pos = self.pos();
-        let right = |i: usize, f: Failures| {
+        let found: Vec<Failures> =
+            (0..task.clean).map(|i| failures(&task.inputs.token_row(i)[1..pos - 1])).collect();
+        let right = |i: usize| {
             let at = (i * pos + pos - 1) * 2;
-            (logits.data()[at + 1] > logits.data()[at]) == f.none()
+            (logits.data()[at + 1] > logits.data()[at]) == found[i].none()
         };
         let of = |count, depth, kind| Failures { count, depth, kind };
-        let mut kinds = vec![
-            ("balanced", of(false, false, false)),
-            ("only_count", of(true, false, false)),
-            ("only_depth", of(false, true, false)),
-        ];
-        kinds.extend((self.kinds > 1).then_some(("only_kind", of(false, false, true))));
+        let mut ways = vec![("count", of(true, false, false)), ("depth", of(false, true, false))];
+        ways.extend((self.kinds > 1).then_some(("kind", of(false, false, true))));
         let mut out = Parameters::new();
-        for (name, wanted) in kinds {
-            let (mut all, mut good) = (0usize, 0usize);
-            for i in 0..task.clean {
-                let f = failures(&task.inputs.token_row(i)[1..pos - 1]);
-                if f == wanted {
-                    all += 1;
-                    good += usize::from(right(i, f));
-                }
+        let named = ways.iter().map(|(name, way)| (format!("only_{name}"), *way));
+        for (name, wanted) in named.chain([("balanced".to_string(), of(false, false, false))]) {
+            let all: Vec<usize> = (0..task.clean).filter(|&i| found[i] == wanted).collect();
+            let good = all.iter().filter(|&&i| right(i)).count();
+            out.insert(name, json!(good as f64 / all.len().max(1) as f64));
+        }
+        let Some(c) = network.architecture().transformer() else { return Ok(out) };
+        let alone: Vec<Failures> = ways.iter().map(|(_, way)| *way).collect();
+        let sight = Sight::of(task, &runner, c, &found, &alone)?;
+        out.insert("sight".into(), json!(sight.word(0, 1)));
+        for (w, (name, _)) in ways.iter().enumerate() {
+            let Some(((l, h), seen)) = sight.best(w) else { continue };
+            out.insert(format!("{name}_head"), json!(format!("a{l}.h{h}")));
+            out.insert(format!("{name}_lost"), json!(seen[w].lost));
+            out.insert(format!("{name}_null"), json!(seen[w].null));
+            for (o, (other, _)) in ways.iter().enumerate().filter(|(o, _)| *o != w) {
+                out.insert(format!("{name}_head_loses_{other}"), json!(seen[o].lost));
             }
-            out.insert(name.into(), json!(good as f64 / all.max(1) as f64));
+            let most = |f: &dyn Fn(Seen) -> f64| {
+                sight.heads.iter().map(|(_, s)| f(s[w])).fold(0.0, f64::max)
+            };
+            out.insert(format!("{name}_raised"), json!(most(&|s| s.raised)));
+            out.insert(format!("{name}_raised_null"), json!(most(&|s| s.raised_null)));
         }
         Ok(out)
     }
