@@ -14,6 +14,10 @@
 //!
 //! Where the bound is below 1, every AND is told from every other answer by a threshold above the bound.
 
+mod trained;
+
+pub(crate) use trained::TRAINED;
+
 use crate::organism::{as_parameters, typed};
 use crate::train::Nursery;
 use crate::{Bred, Entry, Error, Feature, Organism, Parameters, Source, Standing, Task, Truth};
@@ -133,30 +137,35 @@ fn count(words: &[u64]) -> u32 {
 impl Recipe {
     fn read(parameters: &Parameters) -> Result<Self, Error> {
         let r: Self = typed(ENTRY.name, parameters)?;
-        let bad = |why: String| Err(Error::Parameters { organism: ENTRY.name.into(), why });
-        if !(3..=512).contains(&r.n_features) {
-            return bad(format!("n_features = {}; hint: from 3 to 512", r.n_features));
-        }
-        if !(1..=1 << 12).contains(&r.d_mlp) {
-            return bad(format!("d_mlp = {}; hint: from 1 to 4096", r.d_mlp));
-        }
-        if r.d_mlp * r.d_out() > MOST_WEIGHTS {
-            return bad(format!(
-                "{} ANDs of {} neurons are more than {MOST_WEIGHTS} weights; hint: fewer n_features",
-                r.d_out(),
-                r.d_mlp
-            ));
-        }
+        r.check().map_err(bad)?;
         if !(r.density > 0.0 && r.density <= 1.0) {
-            return bad(format!("density = {} is not in (0, 1]", r.density));
-        }
-        if !(2..=r.n_features).contains(&r.most_active) {
-            return bad(format!(
-                "most_active = {}; hint: from 2 to {}",
-                r.most_active, r.n_features
-            ));
+            return Err(bad(format!("density = {} is not in (0, 1]", r.density)));
         }
         Ok(r)
+    }
+
+    /// Sizes that make sense.
+    fn check(&self) -> Result<(), String> {
+        if !(3..=512).contains(&self.n_features) {
+            return Err(format!("n_features = {}; hint: from 3 to 512", self.n_features));
+        }
+        if !(1..=1 << 12).contains(&self.d_mlp) {
+            return Err(format!("d_mlp = {}; hint: from 1 to 4096", self.d_mlp));
+        }
+        if self.d_mlp * self.d_out() > MOST_WEIGHTS {
+            return Err(format!(
+                "{} ANDs of {} neurons are more than {MOST_WEIGHTS} weights; hint: fewer n_features",
+                self.d_out(),
+                self.d_mlp
+            ));
+        }
+        if !(2..=self.n_features).contains(&self.most_active) {
+            return Err(format!(
+                "most_active = {}; hint: from 2 to {}",
+                self.most_active, self.n_features
+            ));
+        }
+        Ok(())
     }
 
     fn d_out(&self) -> usize {
@@ -167,8 +176,8 @@ impl Recipe {
         let (n, d) = (self.n_features, self.d_mlp);
         let sets = Sets::drawn(self, seed);
         if sets.least() == 0 {
-            let why = "two booleans share no neuron; hint: a higher density or more d_mlp".into();
-            return Err(Error::Parameters { organism: ENTRY.name.into(), why });
+            let why = "two booleans share no neuron; hint: a higher density or more d_mlp";
+            return Err(bad(why.into()));
         }
         let one = |holds: bool| if holds { 1.0 } else { 0.0 };
         let read = Tensor::from_fn(&[n, d], |i| one(sets.holds(i / d, i % d)));
@@ -186,15 +195,18 @@ impl Recipe {
             ("unembed.W_U".into(), write),
             ("unembed.b_U".into(), Tensor::zeros(&[self.d_out()])),
         ]);
-        let architecture = Architecture::Mlp(MlpConfig {
-            d_in: n,
-            d_hidden: vec![d],
+        Ok(Network::new(self.architecture(), weights)?)
+    }
+
+    fn architecture(&self) -> Architecture {
+        Architecture::Mlp(MlpConfig {
+            d_in: self.n_features,
+            d_hidden: vec![self.d_mlp],
             d_out: self.d_out(),
             act_fn: if self.relu { Activation::Relu } else { Activation::Identity },
             bias: true,
             residual: false,
-        });
-        Ok(Network::new(architecture, weights)?)
+        })
     }
 
     /// All inputs, if they are few enough; else draws with as many true booleans as there may be.
@@ -243,6 +255,74 @@ impl Recipe {
     fn ands<'a>(&self, row: &'a [usize]) -> impl Iterator<Item = bool> + 'a {
         pairs(self.n_features).map(|(j, k)| row.contains(&j) && row.contains(&k))
     }
+
+    fn task(&self) -> Result<Task, Error> {
+        let rows = self.draws("and-superposition/evaluation", CLEAN);
+        let one = |and: bool| if and { 1.0 } else { 0.0 };
+        let answers = rows.iter().flat_map(|row| self.ands(row).map(one)).collect();
+        let (n, s, d) = (self.n_features, self.most_active, self.d_out());
+        let domain = format!("{CLEAN} draws of {s} true booleans of {n}");
+        Ok(Task::of_values(domain, self.vectors(&rows)?, answers, d))
+    }
+
+    /// What a network answers on all inputs, or on draws of them.
+    fn answered(&self, network: &Network, cx: &Context) -> Result<Answered, Error> {
+        let (rows, exhaustive) = self.inputs();
+        let (mut least, mut most, mut off) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
+        let (mut error, mut zero) = (0f64, 0f64);
+        for rows in rows.chunks(AT_ONCE) {
+            let outputs = Runner::new(network, &self.vectors(rows)?, cx)?.logits()?;
+            for (row, y) in rows.iter().zip(outputs.data().chunks_exact(self.d_out())) {
+                for (and, &y) in self.ands(row).zip(y) {
+                    let (y, wanted) = (f64::from(y), if and { 1.0 } else { 0.0 });
+                    match and {
+                        true => least = least.min(y),
+                        false => most = most.max(y),
+                    }
+                    off = off.max((y - wanted).abs());
+                    error += (y - wanted) * (y - wanted);
+                    zero += wanted;
+                }
+            }
+        }
+        let inputs = rows.len();
+        let (error, zero) = (error / inputs as f64, zero / inputs as f64);
+        Ok(Answered { ands: self.d_out(), inputs, exhaustive, least, most, off, error, zero })
+    }
+}
+
+fn bad(why: String) -> Error {
+    Error::Parameters { organism: ENTRY.name.into(), why }
+}
+
+/// What a network answers.
+struct Answered {
+    ands: usize,
+    inputs: usize,
+    exhaustive: bool,
+    /// The lowest answer where both are true, and the highest elsewhere.
+    least: f64,
+    most: f64,
+    /// The largest error.
+    off: f64,
+    /// Squared error summed over outputs, in the mean over inputs, and that of answering 0.
+    error: f64,
+    zero: f64,
+}
+
+impl Answered {
+    fn numbers(&self) -> Parameters {
+        Parameters::from_iter([
+            ("ands".into(), json!(self.ands)),
+            ("inputs".into(), json!(self.inputs)),
+            ("exhaustive".into(), json!(self.exhaustive)),
+            ("least_and".into(), json!(self.least)),
+            ("most_other".into(), json!(self.most)),
+            ("max_error".into(), json!(self.off)),
+            ("squared_error".into(), json!(self.error)),
+            ("squared_error_of_zero".into(), json!(self.zero)),
+        ])
+    }
 }
 
 const ENTRY: Entry = Entry {
@@ -279,14 +359,9 @@ impl Organism for AndSuperposition {
         let recipe = Recipe::read(parameters)?;
         if let Some(length) = length.filter(|l| *l != 1) {
             let why = format!("its inputs are vectors, which have no length {length}");
-            return Err(Error::Parameters { organism: ENTRY.name.into(), why });
+            return Err(bad(why));
         }
-        let rows = recipe.draws("and-superposition/evaluation", CLEAN);
-        let one = |and: bool| if and { 1.0 } else { 0.0 };
-        let answers = rows.iter().flat_map(|row| recipe.ands(row).map(one)).collect();
-        let (n, s, d) = (recipe.n_features, recipe.most_active, recipe.d_out());
-        let domain = format!("{CLEAN} draws of {s} true booleans of {n}");
-        Ok(Task::of_values(domain, recipe.vectors(&rows)?, answers, d))
+        recipe.task()
     }
 
     /// `ands`, the outputs; `bound`, (s - 1) a; over `inputs` many inputs, all of them if `exhaustive`: `least_and`, the
@@ -300,37 +375,11 @@ impl Organism for AndSuperposition {
     ) -> Result<Parameters, Error> {
         let recipe = Recipe::read(parameters)?;
         let bound = (recipe.most_active - 1) as f64 * Sets::shown(network)?.greatest_share();
-        let (rows, exhaustive) = recipe.inputs();
-        let (mut least, mut most, mut off) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
-        let (mut error, mut zero) = (0f64, 0f64);
-        for rows in rows.chunks(AT_ONCE) {
-            let outputs = Runner::new(network, &recipe.vectors(rows)?, cx)?.logits()?;
-            for (row, y) in rows.iter().zip(outputs.data().chunks_exact(recipe.d_out())) {
-                for (and, &y) in recipe.ands(row).zip(y) {
-                    let (y, wanted) = (f64::from(y), if and { 1.0 } else { 0.0 });
-                    match and {
-                        true => least = least.min(y),
-                        false => most = most.max(y),
-                    }
-                    off = off.max((y - wanted).abs());
-                    error += (y - wanted) * (y - wanted);
-                    zero += wanted;
-                }
-            }
-        }
-        let n = rows.len() as f64;
-        Ok(Parameters::from_iter([
-            ("ands".into(), json!(recipe.d_out())),
-            ("bound".into(), json!(bound)),
-            ("inputs".into(), json!(rows.len())),
-            ("exhaustive".into(), json!(exhaustive)),
-            ("least_and".into(), json!(least)),
-            ("most_other".into(), json!(most)),
-            ("max_error".into(), json!(off)),
-            ("within".into(), json!(off <= bound + ROUNDING)),
-            ("squared_error".into(), json!(error / n)),
-            ("squared_error_of_zero".into(), json!(zero / n)),
-        ]))
+        let answered = recipe.answered(network, cx)?;
+        let mut out = answered.numbers();
+        out.insert("bound".into(), json!(bound));
+        out.insert("within".into(), json!(answered.off <= bound + ROUNDING));
+        Ok(out)
     }
 }
 

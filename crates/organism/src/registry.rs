@@ -16,6 +16,7 @@ pub fn registry() -> &'static [&'static dyn Organism] {
         &crate::synthetic_dictionary::SYNTHETIC_DICTIONARY,
         &crate::synthetic_dictionary::SYNTHETIC_DICTIONARY_MINI,
         &crate::and_superposition::AndSuperposition,
+        &crate::and_superposition::TRAINED,
         &crate::compressed_computation::MIXED,
         &crate::compressed_computation::CLEAN_ARM,
         &crate::compressed_computation::cross_layer::TWO,
