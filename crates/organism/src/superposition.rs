@@ -320,6 +320,22 @@ fn capacities(columns: &[Vec<f64>]) -> Vec<f64> {
         .collect()
 }
 
+/// Capacities of a feature alone, in a tetrahedron, a triangle, a pair, a pentagon, a square antiprism
+/// (Elhage et al. 2022).
+const PLATEAUS: [f64; 6] = [1.0, 3.0 / 4.0, 2.0 / 3.0, 1.0 / 2.0, 2.0 / 5.0, 3.0 / 8.0];
+/// How near a capacity lies that counts as one of them.
+const ON_PLATEAU: f64 = 0.01;
+/// How far beside them as many places lie that no shape has: what chance gives.
+const BESIDE: f64 = 0.05;
+
+/// The share of represented features whose capacity lies on a plateau, or so far below one.
+fn on_plateau(capacities: &[f64], norms: &[f64], below: f64) -> f64 {
+    let kept = capacities.iter().zip(norms).filter(|(_, n)| **n >= REPRESENTED);
+    let near = |c: f64| PLATEAUS.iter().any(|p| (c - (p - below)).abs() <= ON_PLATEAU);
+    let (of, on) = kept.fold((0, 0), |(of, on), (c, _)| (of + 1, on + usize::from(near(*c))));
+    on as f64 / of.max(1) as f64
+}
+
 /// Angles in degrees between neighbours around the circle, for columns in two dimensions.
 fn gaps_deg(columns: &[&Vec<f64>]) -> Vec<f64> {
     let degrees = 180.0 / std::f64::consts::PI;
@@ -492,7 +508,8 @@ impl Organism for Superposition {
 
     /// `loss` and `loss_ratio` (over [`best_affine_loss`]) on about 2^22 fresh values, `norms`,
     /// `capacities`, `represented` (columns of W at least .1 long), with an identity `components`
-    /// (these and its m dimensions); in two dimensions `angle_min`
+    /// (these and its m dimensions); `dimensions_per_feature`, m / |W|^2; `on_plateau`, the share of represented
+    /// features with the capacity of a known shape, and `beside_plateau`, its null; in two dimensions `angle_min`
     /// and `angle_max` in degrees between neighbours; at 5-2 `pentagon`: five columns, angles
     /// 72 +- 3 degrees, norms within a tenth of their mean.
     fn measure(
@@ -513,7 +530,14 @@ impl Organism for Superposition {
         if best > 0.0 {
             out.insert("loss_ratio".into(), (loss / best).into());
         }
-        out.insert("capacities".into(), capacities(&columns).into());
+        let shares = capacities(&columns);
+        let all: f64 = norms.iter().map(|n| n * n).sum();
+        if all > 0.0 {
+            out.insert("dimensions_per_feature".into(), (recipe.d_hidden as f64 / all).into());
+        }
+        out.insert("on_plateau".into(), on_plateau(&shares, &norms, 0.0).into());
+        out.insert("beside_plateau".into(), on_plateau(&shares, &norms, BESIDE).into());
+        out.insert("capacities".into(), shares.into());
         out.insert("norms".into(), norms.clone().into());
         out.insert("represented".into(), kept.len().into());
         if recipe.firing.is_some() {

@@ -82,6 +82,17 @@ fn capacities_sum_to_the_hidden_width_in_every_arm() {
 }
 
 #[test]
+fn features_alone_and_in_pairs_lie_on_plateaus_and_none_lies_beside_one() {
+    // One alone, two opposite each other, and one that is too short to count.
+    let columns = [[1.0, 0.0], [0.0, 1.1], [0.0, -1.1], [0.01, 0.0]].map(Vec::from);
+    let shares = capacities(&columns);
+    assert!((shares[0] - 1.0).abs() < 1e-3 && (shares[1] - 0.5).abs() < 1e-12, "{shares:?}");
+    let norms = [1.0, 1.1, 1.1, 0.01];
+    assert_eq!(on_plateau(&shares, &norms, 0.0), 1.0);
+    assert_eq!(on_plateau(&shares, &norms, BESIDE), 0.0);
+}
+
+#[test]
 fn shuffled_targets_leave_only_the_mean_to_be_learnt() {
     let set = json!({ "steps": 4000, "shuffle_labels": true });
     let (bred, m) = measured(&SUPERPOSITION_5_2, set, 0);
