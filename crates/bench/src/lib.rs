@@ -33,12 +33,13 @@ pub mod schedule;
 pub mod statistics;
 pub mod store;
 pub mod trace;
+pub mod transfer;
 mod twins;
 pub mod work;
 
 pub use board::{Board, CellResult, Row, Verdict};
 pub use key::{BITS_EPOCH, CellSpec, Key};
-pub use plan::{Catalog, EntryInfo, Plan, PlanError};
+pub use plan::{Catalog, EntryInfo, Plan, PlanError, SetInfo};
 pub use report::ReportData;
 pub use schedule::{Observer, Outcome, Schedule};
 pub use store::{Cell, Store, StoreError};

@@ -5,7 +5,7 @@ use crate::assemble::{Finished, Layout, assemble};
 use crate::foreign::{self, Foreign};
 use crate::key::{CellSpec, Key};
 use crate::plan::own::Own;
-use crate::plan::{Catalog, EntryInfo, OrganismEntry, PROGRAM, Plan};
+use crate::plan::{Catalog, EntryInfo, OrganismEntry, PROGRAM, Plan, SetInfo};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
 use crate::store::{Keep, Store};
 use crate::twins::{self, Said};
@@ -28,13 +28,17 @@ pub const FIRST_LOOK: &str = include_str!("../plans/first-look.toml");
 /// Every trap beside its control arm.
 pub const CRASH_TEST: &str = include_str!("../plans/crash-test.toml");
 
+/// Every method that applies on the standard set.
+pub const FLYROOM_6: &str = include_str!("../plans/flyroom-6.toml");
+
 /// The plans that need no file, by name; the first is that of the main job.
-pub const EMBEDDED: [(&str, &str); 2] = [("first-look", FIRST_LOOK), ("crash-test", CRASH_TEST)];
+pub const EMBEDDED: [(&str, &str); 3] =
+    [("first-look", FIRST_LOOK), ("crash-test", CRASH_TEST), ("flyroom-6", FLYROOM_6)];
 
 /// Version of trials and scores, raised when any of them changes.
 const SCORES: u32 = 5;
 
-/// Everything that a plan can name, from the three registries.
+/// Everything that a plan can name, from the three registries and the frozen sets.
 pub fn catalog() -> Catalog {
     let info = |name: &str, step: &str, parameters: Parameters| {
         let parameters: Vec<(&str, Value)> =
@@ -57,7 +61,7 @@ pub fn catalog() -> Catalog {
         flyroom_describe::registry().iter().map(|m| info(m.entry().name, "describe", m.defaults())),
     );
     let metrics = METRICS.iter().map(|m| info(m.name, "metric", Parameters::new())).collect();
-    Catalog { organisms, methods, metrics }
+    Catalog { organisms, methods, metrics, sets: SetInfo::all() }
 }
 
 /// Parameter of every decompose method in a plan: where it looks.

@@ -26,7 +26,9 @@ use flyroom_describe::{Describe, Description};
 use flyroom_explanation::{Access, Body, Explanation};
 use flyroom_network::Architecture;
 use flyroom_organism::train::Nursery;
-use flyroom_organism::{self as organism, Organism, Parameters, Specimen, Subject, Truth};
+use flyroom_organism::{
+    self as organism, Organism, Parameters, Specimen, Subject, Truth, check_frozen,
+};
 use flyroom_tensor::{Context, Stream};
 use flyroom_validate::{
     Card, Observed, Trial, beliefs, classifier, exam, geometry, misdescribed, padded, parts,
@@ -88,6 +90,7 @@ impl Bench {
         let bred = organism.breed(parameters, seed, &self.context, &nursery)?;
         let metrics = organism.measure(parameters, &bred.network, &self.context)?;
         let (specimen, truth) = Specimen::new(organism, parameters, seed, bred, metrics);
+        check_frozen(&specimen.spec)?;
         truth.write(&self.truth_path(&specimen.id()))?;
         specimen.write(folder)?;
         let _ = std::fs::remove_dir_all(checkpoints);

@@ -25,9 +25,9 @@ pub struct Args {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what there is: organisms, methods or metrics.
+    /// Show what there is: organisms, methods, metrics or frozen sets.
     List {
-        /// Which registry [default: all three].
+        /// Which of them [default: all].
         what: Option<Registry>,
         /// As JSON.
         #[arg(long)]
@@ -35,8 +35,8 @@ pub enum Command {
     },
     /// Breed specimens of an organism; goes on where it was stopped.
     Breed {
-        /// Name of the organism (`flyroom list organisms`), or FILE.rasp: a program of your own, or
-        /// FILE.toml: a network of your own, to be trained.
+        /// Name of the organism (`flyroom list organisms`) or of a frozen set (`flyroom list sets`), or
+        /// FILE.rasp: a program of your own, or FILE.toml: a network of your own, to be trained.
         organism: String,
         /// Seeds, end exclusive: 0..5 are five, 3..4 is seed 3.
         #[arg(long, default_value = "0..1")]
@@ -194,7 +194,7 @@ pub enum Command {
     },
     /// Run a plan: breed, decompose, describe, validate, rank; goes on where it was stopped.
     Run {
-        /// The plan in TOML, or `first-look` or `crash-test`, which need no file [default: first-look].
+        /// The plan in TOML, or `first-look`, `crash-test` or `flyroom-6`, which need no file [default: first-look].
         plan: Option<PathBuf>,
         /// Folder of the run [default: runs/NAME-OF-THE-PLAN].
         #[arg(long)]
@@ -234,7 +234,7 @@ pub enum Command {
     },
     /// Run one cell of a plan, and before it what it needs: for array jobs.
     Cell {
-        /// The plan in TOML, or `first-look` or `crash-test`, which need no file [default: first-look].
+        /// The plan in TOML, or `first-look`, `crash-test` or `flyroom-6`, which need no file [default: first-look].
         #[arg(long)]
         plan: Option<PathBuf>,
         /// Number of the cell, from 0 (`--list` shows them).
@@ -302,6 +302,14 @@ pub enum Command {
     /// Write the page and the tables of a run once more.
     Report {
         /// Folder of the run.
+        run: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare how methods rank on a run's organisms with how they rank on public benchmarks.
+    Transfer {
+        /// Folder of a run that ended.
         run: PathBuf,
         /// As JSON.
         #[arg(long)]
@@ -415,12 +423,18 @@ pub enum Registry {
     Methods,
     /// Metrics of the board.
     Metrics,
+    /// Sets of specimens frozen by hash.
+    Sets,
 }
 
 impl Registry {
     /// All of them, with their names.
-    pub const ALL: [(Self, &str); 3] =
-        [(Self::Organisms, "organisms"), (Self::Methods, "methods"), (Self::Metrics, "metrics")];
+    pub const ALL: [(Self, &str); 4] = [
+        (Self::Organisms, "organisms"),
+        (Self::Methods, "methods"),
+        (Self::Metrics, "metrics"),
+        (Self::Sets, "sets"),
+    ];
 }
 
 /// The forms of other tools.

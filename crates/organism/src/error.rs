@@ -53,4 +53,21 @@ pub enum Error {
     /// A fact about an explanation or a truth that cannot be expressed.
     #[error("{0}")]
     Truth(String),
+    /// A specimen of a frozen set that came out otherwise than it was frozen.
+    #[error(
+        "bits broken: {organism} seed {seed} is {id}, but {set} has {frozen}; hint: breed it again; if it \
+         comes out so again, this build computes other bits on this machine: please report it"
+    )]
+    BitsBroken {
+        /// Which organism.
+        organism: String,
+        /// Which seed.
+        seed: u64,
+        /// The set.
+        set: String,
+        /// What came out.
+        id: String,
+        /// What was frozen.
+        frozen: String,
+    },
 }

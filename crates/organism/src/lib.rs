@@ -6,6 +6,7 @@
 //! | [`Task`]: inputs, partners, what counts | `task.rs` |
 //! | [`Truth`]: features, circuit, program | `truth.rs` |
 //! | [`Specimen`] on disk | `specimen.rs` |
+//! | [`FrozenSet`]: specimens that papers cite, by hash | `frozen.rs` |
 //! | [`Process`]: data with a known optimal predictor | `process.rs` |
 //! | [`Factor`]: what the states of a process are made of | `factor.rs` |
 //! | training with checkpoints | `train.rs` |
@@ -24,6 +25,7 @@ mod compressed_computation;
 mod cosines;
 mod error;
 mod factor;
+mod frozen;
 mod gates;
 mod gauge;
 pub mod gauge_twin;
@@ -66,6 +68,7 @@ pub mod twins;
 pub use belief_state::divergence;
 pub use error::Error;
 pub use factor::Factor;
+pub use frozen::{FrozenSet, Member, check as check_frozen, frozen_set, frozen_sets};
 pub use gauge::Gauge;
 pub use names::{named, nearest, overlaid};
 pub use nulls::norm_matched;

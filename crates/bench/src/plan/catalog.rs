@@ -3,6 +3,7 @@
 //! The registries live in other crates. Here they are data: whoever parses a plan hands in what
 //! there is, and the same list fills in the defaults when a cell is named.
 
+use flyroom_organism::{FrozenSet, Member, frozen_sets};
 use serde_json::Value;
 
 use super::Parameters;
@@ -16,6 +17,17 @@ pub struct Catalog {
     pub methods: Vec<EntryInfo>,
     /// The metrics.
     pub metrics: Vec<EntryInfo>,
+    /// Sets of organisms that go by one name.
+    pub sets: Vec<SetInfo>,
+}
+
+/// Organisms that a plan names together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetInfo {
+    /// The name in plans and on the command line.
+    pub name: String,
+    /// The organisms, each with all its parameters.
+    pub members: Vec<(String, Parameters)>,
 }
 
 /// One entry of a registry, as far as a plan needs to know it.
@@ -28,6 +40,18 @@ pub struct EntryInfo {
     /// Each parameter with its default. The type of the default is the type of the parameter; a
     /// default of `null` takes anything.
     pub parameters: Vec<(String, Value)>,
+}
+
+impl SetInfo {
+    /// The frozen sets that there are.
+    pub fn all() -> Vec<Self> {
+        let member = |m: &Member| (m.organism.clone(), m.parameters.clone().into_iter().collect());
+        let set = |set: &FrozenSet| Self {
+            name: set.name.clone(),
+            members: set.members.iter().map(member).collect(),
+        };
+        frozen_sets().iter().map(set).collect()
+    }
 }
 
 impl EntryInfo {

@@ -8,6 +8,10 @@
 //! seeds = 5                       # 0..5, end exclusive; default 1
 //! set = { steps = 10000 }         # parameters; the rest keep their defaults
 //!
+//! [[organism]]
+//! name = "flyroom-6"              # a frozen set: stands for all its organisms
+//! seeds = 2
+//!
 //! [[method]]
 //! step = "decompose"              # decompose | describe
 //! name = "topk"
@@ -73,7 +77,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use catalog::{Catalog, EntryInfo};
+pub use catalog::{Catalog, EntryInfo, SetInfo};
 pub use error::{PlanError, PlanProblem};
 
 use crate::canonical;
@@ -182,15 +186,16 @@ impl Plan {
     /// # Errors
     /// The first thing that is wrong, with its line; `file` is used for messages only.
     pub fn parse(text: &str, file: &str, catalog: &Catalog) -> Result<Self, PlanError> {
-        parse::parse(text, file, Some(catalog))
+        parse::parse(text, file, Some(catalog), &catalog.sets)
     }
 
-    /// Reads the form of a plan only: enough to compare two plans, not enough to run one.
+    /// Reads the form of a plan only: enough to compare two plans, not enough to run one. What a frozen set
+    /// stands for is part of the form: it never changes.
     ///
     /// # Errors
     /// If the text is not a plan.
     pub fn parse_form(text: &str, file: &str) -> Result<Self, PlanError> {
-        parse::parse(text, file, None)
+        parse::parse(text, file, None, &SetInfo::all())
     }
 
     /// Canonical JSON of what the plan asks for: comments, order of keys and layout leave no trace.

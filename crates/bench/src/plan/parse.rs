@@ -12,7 +12,7 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::catalog::{Catalog, EntryInfo, kind_of, mismatch};
+use super::catalog::{Catalog, EntryInfo, SetInfo, kind_of, mismatch};
 use super::error::{PlanError, PlanProblem, suggest};
 use super::{
     FILE, MethodEntry, MetricEntry, OrganismEntry, PROGRAM, Parameters, Plan, Program, RASP,
@@ -30,7 +30,12 @@ const MOST_VERSION: u64 = u32::MAX as u64;
 /// What the board calls the truth and the controls of a trial.
 const RESERVED: [&str; 4] = ["truth", "padded truth", "wrong parts", "wrong program"];
 
-pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result<Plan, PlanError> {
+pub(super) fn parse(
+    text: &str,
+    file: &str,
+    catalog: Option<&Catalog>,
+    sets: &[SetInfo],
+) -> Result<Plan, PlanError> {
     let reader = Reader { text, file };
     let document = DeTable::parse(text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start);
@@ -70,6 +75,10 @@ pub(super) fn parse(text: &str, file: &str, catalog: Option<&Catalog>) -> Result
         }
         section.only(&["name", "seeds", "set", "specimen", PROGRAM, FILE])?;
         let name = section.name()?;
+        if let Some(set) = sets.iter().find(|s| s.name == name) {
+            plan.organisms.extend(section.set(set, catalog, &mut seen)?);
+            continue;
+        }
         let info =
             section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
         let set = section.parameters(&name, info)?;
@@ -280,6 +289,36 @@ impl<'a> Section<'a> {
 
     fn seeds(&self) -> Result<u64, PlanError> {
         self.whole("seeds", "a whole number: seeds 0..n are run", 1..=MOST_SEEDS, 1)
+    }
+
+    /// A frozen set: an entry for each of its organisms, whose parameters are those that were frozen.
+    fn set(
+        &self,
+        set: &SetInfo,
+        catalog: Option<&Catalog>,
+        seen: &mut Seen,
+    ) -> Result<Vec<OrganismEntry>, PlanError> {
+        if self.table.contains_key("set") {
+            let wanted = format!("left out: `{}` is frozen with its parameters", set.name);
+            let hint = "name its organisms one by one to set their parameters".to_owned();
+            return Err(self.out_of_range("set", wanted, Some(hint)));
+        }
+        let seeds = self.seeds()?;
+        let entry = |(name, parameters): &(String, Parameters)| {
+            let known = catalog.map(|c| c.organisms.as_slice()).unwrap_or_default();
+            let info = known.iter().find(|info| info.name == *name);
+            seen.once(self, &format!("organism `{name}`"), &[name], info, parameters)?;
+            Ok(OrganismEntry {
+                label: name.clone(),
+                name: name.clone(),
+                seeds,
+                set: parameters.clone(),
+                specimen: None,
+                program: None,
+                file: None,
+            })
+        };
+        set.members.iter().map(entry).collect()
     }
 
     /// A specimen that is there already: named by the last folder of its path unless it has a name.

@@ -1,6 +1,6 @@
 //! Plans: what is read, and what is said about a plan that is wrong.
 
-use flyroom_bench::{Catalog, EntryInfo, Plan};
+use flyroom_bench::{Catalog, EntryInfo, Plan, SetInfo};
 use serde_json::json;
 
 fn catalog() -> Catalog {
@@ -21,6 +21,12 @@ fn catalog() -> Catalog {
             EntryInfo::new("effect-skill", "metric", &[]),
             EntryInfo::new("mcc", "metric", &[]),
         ],
+        sets: vec![SetInfo {
+            name: "the-two".into(),
+            members: ["superposition-5-2", "modadd113"]
+                .map(|name| (name.to_owned(), [("steps".to_owned(), json!(7))].into()))
+                .into(),
+        }],
     }
 }
 
@@ -254,4 +260,31 @@ fn a_program_of_ones_own_is_an_organism_by_its_files_name() {
         let e = read(more).unwrap_err();
         assert!(e.contains(said), "{more}: {e}");
     }
+}
+
+#[test]
+fn a_set_stands_for_its_organisms_with_their_own_parameters() {
+    let text = "name = \"p\"\n[[organism]]\nname = \"the-two\"\nseeds = 3\n\
+                [[method]]\nstep = \"decompose\"\nname = \"pca\"\norganisms = [\"modadd113\"]\n";
+    let plan = Plan::parse(text, "plan.toml", &catalog()).unwrap();
+    let found: Vec<_> = plan.organisms.iter().map(|o| (o.label.as_str(), o.seeds)).collect();
+    assert_eq!(found, [("superposition-5-2", 3), ("modadd113", 3)]);
+    assert!(plan.organisms.iter().all(|o| o.set["steps"] == json!(7)));
+
+    let set = text.replace("seeds = 3", "set = { steps = 9 }");
+    let error = Plan::parse(&set, "plan.toml", &catalog()).unwrap_err().to_string();
+    assert!(error.contains("plan.toml:4") && error.contains("frozen"), "{error}");
+
+    let twice = format!("{text}[[organism]]\nname = \"modadd113\"\nset = {{ steps = 7 }}\n");
+    let error = Plan::parse(&twice, "plan.toml", &catalog()).unwrap_err().to_string();
+    assert!(error.contains("`modadd113` stands twice"), "{error}");
+}
+
+#[test]
+fn a_run_of_a_set_is_opened_again_as_the_same_run() {
+    let text = "name = \"p\"\n[[organism]]\nname = \"flyroom-6\"\n\
+                [[method]]\nstep = \"decompose\"\nname = \"pca\"\norganisms = [\"induction\"]\n";
+    let plan = Plan::parse(text, "plan.toml", &flyroom_bench::run::catalog()).unwrap();
+    assert_eq!(plan.organisms.len(), 6);
+    assert_eq!(Plan::parse_form(text, "plan.toml").unwrap().canonical(), plan.canonical());
 }

@@ -10,7 +10,7 @@ use flyroom_bench::CellSpec;
 use flyroom_bench::plan::own::{self, Own};
 use flyroom_bench::plan::{PROGRAM, RASP, TRAINED};
 use flyroom_organism::train::Nursery;
-use flyroom_organism::{Organism, Parameters, Specimen};
+use flyroom_organism::{FrozenSet, Organism, Parameters, Specimen, check_frozen};
 use flyroom_tensor::Context;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
@@ -136,6 +136,44 @@ fn together<T: Send>(
     done.into_values().collect()
 }
 
+/// Every organism of a frozen set, as it was frozen: what comes out otherwise is an error.
+pub fn set(
+    args: &Args,
+    set: &FrozenSet,
+    seed_range: &str,
+    asked: &[String],
+    out: &Path,
+    progress: Progress,
+) -> Result<Vec<Value>> {
+    let name = &set.name;
+    if let Some(asked) = asked.first() {
+        bail!(
+            "--set {asked}: {name} is frozen with its parameters; hint: breed one of its organisms"
+        );
+    }
+    let range = seeds(seed_range)?;
+    if range.end > set.seeds() as u64 {
+        bail!("--seeds {seed_range}: {name} has seeds 0..{}", set.seeds());
+    }
+    let mut bred = vec![];
+    for member in &set.members {
+        let (organism, parameters) = names::organism(&member.organism, &member.parameters)?;
+        let breeding = Breeding {
+            args,
+            organism,
+            parameters: &parameters,
+            called: &member.organism,
+            out,
+            progress,
+            bars: MultiProgress::new(),
+        };
+        bred.extend(each(args, range.clone(), &|seed, cx| breeding.one(seed, cx))?);
+    }
+    let says = format!("{} specimens as {name} was frozen, {}", bred.len(), set.hash());
+    output::say(args.quiet, &says);
+    Ok(bred)
+}
+
 /// What the specimens of one command have in common.
 struct Breeding<'a> {
     args: &'a Args,
@@ -163,6 +201,7 @@ impl Breeding<'_> {
                     dir.display()
                 );
             }
+            check_frozen(&there.spec)?;
             output::say(args.quiet, &format!("{} is there already", dir.display()));
             return Ok(summary(&there, &dir));
         }
@@ -191,6 +230,7 @@ impl Breeding<'_> {
         drop(steps_done);
         let metrics = organism.measure(parameters, &result.network, cx)?;
         let (specimen, truth) = Specimen::new(organism, parameters, seed, result, metrics);
+        check_frozen(&specimen.spec)?;
         truth.write(&specimen.truth_path(&dir))?;
         specimen.write(&dir)?;
         let _ = std::fs::remove_dir_all(dir.join("checkpoints"));

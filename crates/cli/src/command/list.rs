@@ -1,8 +1,10 @@
-//! `flyroom list`: the registries.
+//! `flyroom list`: the registries and the frozen sets.
 
+use super::tally::word;
 use crate::args::Registry;
 use crate::output;
 use anyhow::Result;
+use flyroom_organism::FrozenSet;
 use serde_json::{Value, json};
 
 /// The entries of a registry, with their parameters.
@@ -31,10 +33,23 @@ pub fn entries(what: Registry) -> Vec<Value> {
             all
         }
         Registry::Metrics => flyroom_validate::METRICS.iter().map(|m| json!(m)).collect(),
+        Registry::Sets => flyroom_organism::frozen_sets().iter().map(set).collect(),
     }
 }
 
-/// One registry, or all three.
+/// A frozen set without its ids.
+fn set(set: &FrozenSet) -> Value {
+    let names: Vec<&str> = set.members.iter().map(|m| m.organism.as_str()).collect();
+    json!({
+        "name": set.name,
+        "seeds": set.seeds(),
+        "hash": set.hash(),
+        "organisms": names,
+        "summary": set.summary,
+    })
+}
+
+/// One of them, or all.
 pub fn run(what: Option<Registry>, as_json: bool) -> Result<bool> {
     match what {
         Some(what) if as_json => output::json(&entries(what))?,
@@ -57,10 +72,11 @@ fn table(what: Registry) -> String {
         Registry::Organisms => &["name", "source", "standing", "cost", "summary"],
         Registry::Methods => &["name", "step", "source", "summary"],
         Registry::Metrics => &["name", "table", "null", "summary"],
+        Registry::Sets => &["name", "seeds", "hash", "summary"],
     };
     let rows: Vec<Vec<String>> = entries(what)
         .iter()
-        .map(|e| columns.iter().map(|c| e[c].as_str().unwrap_or("").to_owned()).collect())
+        .map(|e| columns.iter().map(|c| word(&e[*c]).unwrap_or_default()).collect())
         .collect();
     output::table(columns, &rows)
 }

@@ -20,6 +20,7 @@ mod run;
 mod show;
 mod tally;
 mod trace;
+mod transfer;
 mod validate;
 
 use crate::args::{Args, Command};
@@ -34,6 +35,13 @@ pub fn run(args: &Args) -> Result<bool> {
     match &args.command {
         Command::List { what, json } => list::run(*what, *json),
         Command::Breed { organism, seeds, set, tally, out, progress, json } => {
+            if let Some(set_of) = flyroom_organism::frozen_set(organism) {
+                if let Some(key) = tally {
+                    bail!("--tally {key}: {organism} is a set; hint: tally one of its organisms");
+                }
+                let bred = breed::set(args, set_of, seeds, set, out, *progress)?;
+                return breed::print(&bred, *json);
+            }
             let bred = breed::run(args, organism, seeds, set, out, *progress)?;
             match tally {
                 Some(key) => tally::run(args, &bred, key, *json),
@@ -92,6 +100,7 @@ pub fn run(args: &Args) -> Result<bool> {
             export::run(args, specimen, *form, from.as_deref(), site, out, *json)
         }
         Command::Report { run, json } => run::report(run, *json),
+        Command::Transfer { run, json } => transfer::run(run, *json),
         Command::Show { what, row, ledger, ask, json } => match (&ask.prompt, row) {
             (Some(text), _) if rasp::is(what) => rasp::trace(what, text, ask, *json),
             (Some(text), _) => prompt::run(args, what, text, ask, *json),

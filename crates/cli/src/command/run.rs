@@ -170,14 +170,18 @@ pub fn write(root: &Path, report: &ReportData) -> Result<()> {
     Ok(put("report.html", &report.to_html())?)
 }
 
-/// `flyroom report`: the page and the tables of a run once more, from what the run left.
-pub fn report(root: &Path, as_json: bool) -> Result<bool> {
+/// What a run left when it ended.
+pub fn report_of(root: &Path) -> Result<ReportData> {
     let path = root.join("report.json");
     let text = std::fs::read_to_string(&path).map_err(|e| {
         anyhow::anyhow!("{}: {e}; hint: `flyroom run` writes it when it ends", path.display())
     })?;
-    let report: ReportData =
-        serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// `flyroom report`: the page and the tables of a run once more, from what the run left.
+pub fn report(root: &Path, as_json: bool) -> Result<bool> {
+    let report = report_of(root)?;
     write(root, &report)?;
     if as_json {
         output::json(&report)?;

@@ -223,3 +223,31 @@ fn an_import_does_not_replace_another_specimen() {
     assert!(second.stderr.contains("holds another specimen"), "{}", second.stderr);
     assert_eq!(import("solves.safetensors").json(), first);
 }
+
+#[test]
+fn a_transfer_compares_ranks_and_a_run_without_two_methods_of_a_ranking_says_which_there_are() {
+    let dir = scratch();
+    let plan = |name: &str, methods: &[&str]| {
+        let mut text = "name = \"t\"\n[[organism]]\nname = \"induction-compiled\"\n\
+                        [[metric]]\nname = \"edge-auroc\"\n"
+            .to_owned();
+        for method in methods {
+            text.push_str(&format!("[[method]]\nstep = \"describe\"\n{method}\n"));
+        }
+        std::fs::write(dir.path().join(format!("{name}.toml")), text).expect("written");
+        let ran = line(dir.path(), &format!("run {name}.toml --out {name} --quiet"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    };
+    let (eap, sender) = ("name = \"eap\"", "name = \"eap-ig-activations\"");
+    let blocks = "name = \"eap-ig-activations\"\nset = { over = \"blocks\" }";
+    plan("two", &[eap, blocks, sender]);
+    plan("one", &[eap]);
+    let found = line(dir.path(), "transfer two --json").json();
+    assert_eq!(found[0]["organism"], "induction-compiled");
+    let methods = found[0]["methods"].as_array().expect("a list");
+    assert_eq!((methods.len(), &methods[2]["method"]), (3, &"null".into()), "{found}");
+    assert!(found[0]["tau"].as_f64().expect("a number") > 0.9, "{found}");
+    let none = line(dir.path(), "transfer one");
+    assert_eq!(none.code, Some(2), "{}", none.stdout);
+    assert!(none.stderr.contains("hint: MIB, InterpBench"), "{}", none.stderr);
+}

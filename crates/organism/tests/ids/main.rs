@@ -4,14 +4,17 @@
 //! `whole.json` holds the first letters of the ids that the pages' tables were recorded from, seeds 0 to 4
 //! at the full recipe; it is checked where `FLYROOM_LONG=1`. An id is a hash of what was asked for and of the weights, so one
 //! that differs means another recipe, which wants another version, or other bits, which want another
-//! epoch. `FLYROOM_UPDATE=1` writes `short.json`.
+//! epoch. `FLYROOM_UPDATE=1` writes `short.json`. All specimens of the frozen sets are bred anew where `FLYROOM_LONG=1`.
 
 use flyroom_organism::train::Nursery;
-use flyroom_organism::{Organism, Parameters, Specimen, find, registry, with_defaults};
+use flyroom_organism::{
+    Organism, Parameters, Specimen, find, frozen_sets, registry, with_defaults,
+};
 use flyroom_tensor::Context;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Steps after which what is trained is looked at.
 const STEPS: usize = 5;
@@ -66,6 +69,29 @@ fn every_organism_bred_anew_has_its_id() {
     for (organism, ids) in found {
         assert_eq!(ids, kept[&organism], "{organism} is bred to another id");
     }
+}
+
+#[test]
+fn every_specimen_of_a_frozen_set_bred_anew_is_the_one_that_was_frozen() {
+    if std::env::var_os("FLYROOM_LONG").is_none() {
+        eprintln!("skipped: all specimens of a set take an hour; hint: FLYROOM_LONG=1");
+        return;
+    }
+    let members: Vec<_> = frozen_sets().iter().flat_map(|set| &set.members).collect();
+    let asked: Vec<_> =
+        members.iter().flat_map(|m| (0..m.ids.len() as u64).map(move |seed| (*m, seed))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let cx = Context::single();
+        while let Some((m, seed)) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = id(find(&m.organism).unwrap(), &m.parameters, *seed, &cx).unwrap();
+            assert_eq!(found, m.ids[*seed as usize], "{} seed {seed}", m.organism);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
 }
 
 #[test]
