@@ -70,15 +70,7 @@ pub fn run(
         (organism, organism.to_owned())
     };
     let (organism, parameters) = names::organism(name, &set)?;
-    let breeding = Breeding {
-        args,
-        organism,
-        parameters: &parameters,
-        called: &called,
-        out,
-        progress,
-        bars: MultiProgress::new(),
-    };
+    let breeding = Breeding::new(args, organism, &parameters, &called, out, progress);
     let bred = each(args, seeds(seed_range)?, &|seed, cx| breeding.one(seed, cx))?;
     Ok(Bred { organism, parameters, specimens: bred })
 }
@@ -158,15 +150,7 @@ pub fn set(
     let mut bred = vec![];
     for member in &set.members {
         let (organism, parameters) = names::organism(&member.organism, &member.parameters)?;
-        let breeding = Breeding {
-            args,
-            organism,
-            parameters: &parameters,
-            called: &member.organism,
-            out,
-            progress,
-            bars: MultiProgress::new(),
-        };
+        let breeding = Breeding::new(args, organism, &parameters, &member.organism, out, progress);
         bred.extend(each(args, range.clone(), &|seed, cx| breeding.one(seed, cx))?);
     }
     let says = format!("{} specimens as {name} was frozen, {}", bred.len(), set.hash());
@@ -185,7 +169,18 @@ struct Breeding<'a> {
     bars: MultiProgress,
 }
 
-impl Breeding<'_> {
+impl<'a> Breeding<'a> {
+    fn new(
+        args: &'a Args,
+        organism: &'static dyn Organism,
+        parameters: &'a Parameters,
+        called: &'a str,
+        out: &'a Path,
+        progress: Progress,
+    ) -> Self {
+        Self { args, organism, parameters, called, out, progress, bars: MultiProgress::new() }
+    }
+
     /// The specimen of a seed, from disk or bred now.
     fn one(&self, seed: u64, cx: &Context) -> Result<Value> {
         let (args, organism, parameters) = (self.args, self.organism, self.parameters);
