@@ -9,17 +9,18 @@
 //! the same commands are run once, on whichever pages they stand.
 //!
 //! `check-fixtures` blocks need the environment variable `FLYROOM_FIXTURES` (`$FIXTURES` in their
-//! text), `check-long` blocks run with `FLYROOM_LONG=1`. What is skipped is said aloud, and
+//! text); `check-long` blocks are run by `long.rs`. What is skipped is said aloud, and
 //! fixtures that are missing where `CI=true` fail.
 
-use crate::tool::{flyroom, line as flyroom_line, scratch};
+use crate::tool::{line as flyroom_line, scratch, timed};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn docs() -> PathBuf {
+pub fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").canonicalize().expect("docs/ is there")
 }
 
@@ -44,14 +45,14 @@ fn pages() -> Vec<(String, String)> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
     Quick,
     Fixtures,
     Long,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Op {
+pub enum Op {
     Equal(Value),
     Less(f64),
     Greater(f64),
@@ -61,26 +62,38 @@ enum Op {
 }
 
 #[derive(Debug, Clone)]
-struct Claim {
+pub struct Claim {
     place: String,
     path: String,
-    op: Op,
-    text: String,
+    pub op: Op,
+    pub text: String,
 }
 
 #[derive(Debug, Clone)]
-struct Step {
-    place: String,
-    command: String,
-    claims: Vec<Claim>,
+pub struct Step {
+    /// `docs/PAGE:LINE`.
+    pub place: String,
+    pub command: String,
+    pub claims: Vec<Claim>,
 }
 
 #[derive(Debug, Clone)]
-struct Block {
-    kind: Kind,
+pub struct Block {
+    pub kind: Kind,
     /// Names and texts of the programs that the page shows before.
-    files: Vec<(String, String)>,
-    steps: Vec<Step>,
+    pub files: Vec<(String, String)>,
+    pub steps: Vec<Step>,
+}
+
+/// What came out of a step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Done {
+    pub command: String,
+    /// Of all cores together.
+    pub seconds: f64,
+    /// Each claim with every value that it was held to.
+    pub claims: Vec<(String, Vec<Value>)>,
+    pub failures: Vec<String>,
 }
 
 fn number(text: &str) -> Result<f64, String> {
@@ -115,7 +128,7 @@ fn claim(place: &str, text: &str) -> Result<Option<Claim>, String> {
 }
 
 /// The blocks of a page.
-fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
+pub fn blocks(page: &str, text: &str) -> Result<Vec<Block>, String> {
     let mut all = vec![];
     let mut files: Vec<(String, String)> = vec![];
     let mut shown: Option<String> = None;
@@ -220,7 +233,7 @@ fn values<'a>(v: &'a Value, path: &str, out: &mut Vec<std::borrow::Cow<'a, Value
     }
 }
 
-fn holds(op: &Op, v: &Value) -> bool {
+pub fn holds(op: &Op, v: &Value) -> bool {
     let ordered = |ok: &dyn Fn(f64) -> bool| v.as_f64().is_some_and(ok);
     match op {
         Op::Equal(want) => match (want.as_f64(), v.as_f64()) {
@@ -235,108 +248,125 @@ fn holds(op: &Op, v: &Value) -> bool {
     }
 }
 
-/// What is wrong with the printed JSON, or nothing.
-fn broken(claim: &Claim, printed: &Value) -> Vec<String> {
+/// The values that a claim is held to, and what is wrong with the printed JSON.
+fn judge(claim: &Claim, printed: &Value) -> (Vec<Value>, Vec<String>) {
     let elements: Vec<&Value> = match printed {
         Value::Array(items) => items.iter().collect(),
         one => vec![one],
     };
-    let mut out = vec![];
+    let (mut all, mut wrong) = (vec![], vec![]);
     if elements.is_empty() {
-        out.push("nothing was printed".into());
+        wrong.push("nothing was printed".into());
     }
     for (i, element) in elements.iter().enumerate() {
         let mut found = vec![];
         if !values(element, &claim.path, &mut found) || found.is_empty() {
-            out.push(format!("element {i}: there is no '{}'", claim.path));
+            wrong.push(format!("element {i}: there is no '{}'", claim.path));
         }
         for v in found {
             if !holds(&claim.op, &v) {
-                out.push(format!("element {i}: got {v}"));
+                wrong.push(format!("element {i}: got {v}"));
             }
+            all.push(v.into_owned());
         }
     }
-    out
+    (all, wrong)
 }
 
-/// Runs a block; returns what failed.
-fn run(block: &Block, fixtures: &str) -> Vec<String> {
-    let dir = scratch();
-    for (name, text) in &block.files {
-        std::fs::write(dir.path().join(name), text).expect("a file of the page");
+/// Runs a step in a folder.
+fn run_step(step: &Step, fixtures: &str, dir: &Path) -> Result<Done, Done> {
+    let text = step.command.replace("$FIXTURES", fixtures);
+    let mut args: Vec<&str> = text.split_whitespace().collect();
+    let out = match args[0] {
+        "breed" | "import" => Some("."),
+        "decompose" => Some("dictionary"),
+        "describe" => Some("explanation.json"),
+        "run" => Some("run"),
+        _ => None,
+    };
+    if let Some(out) = out
+        && !args.contains(&"--out")
+    {
+        args.extend(["--out", out]);
     }
-    let mut failures = vec![];
+    args.extend(["--json", "--quiet", "--threads", "1"]);
+    let (ran, seconds) = timed(dir, &args);
+    let mut done =
+        Done { command: step.command.clone(), seconds, claims: vec![], failures: vec![] };
+    let mut stopped = |why: String| {
+        done.failures.push(format!("{}: flyroom {}\n    {why}", step.place, step.command));
+        Err(done.clone())
+    };
+    if !matches!(ran.code, Some(0 | 1)) {
+        return stopped(format!("exit code {:?}: {}", ran.code, ran.stderr.trim()));
+    }
+    let printed: Value = match serde_json::from_str(&ran.stdout) {
+        Ok(v) => v,
+        Err(e) => return stopped(format!("no JSON: {e}")),
+    };
+    for claim in &step.claims {
+        let (values, wrong) = judge(claim, &printed);
+        done.claims.push((claim.text.clone(), values));
+        done.failures.extend(wrong.iter().map(|why| {
+            let Claim { place, text, .. } = claim;
+            format!("{place}: after flyroom {}\n    expected {text}, {why}", step.command)
+        }));
+    }
+    Ok(done)
+}
+
+/// Runs a block in a folder, up to a step that cannot be judged.
+pub fn run(block: &Block, fixtures: &str, dir: &Path) -> Vec<Done> {
+    for (name, text) in &block.files {
+        std::fs::write(dir.join(name), text).expect("a file of the page");
+    }
+    let mut all = vec![];
     for step in &block.steps {
-        let place = &step.place;
-        let text = step.command.replace("$FIXTURES", fixtures);
-        let mut args: Vec<&str> = text.split_whitespace().collect();
-        let out = match args[0] {
-            "breed" | "import" => Some("."),
-            "decompose" => Some("dictionary"),
-            "describe" => Some("explanation.json"),
-            "run" => Some("run"),
-            _ => None,
-        };
-        if let Some(out) = out
-            && !args.contains(&"--out")
-        {
-            args.extend(["--out", out]);
-        }
-        args.extend(["--json", "--quiet", "--threads", "1"]);
-        let ran = flyroom(dir.path(), &args);
-        if !matches!(ran.code, Some(0 | 1)) {
-            failures.push(format!(
-                "{place}: flyroom {}\n    exit code {:?}: {}",
-                step.command,
-                ran.code,
-                ran.stderr.trim()
-            ));
-            break;
-        }
-        let printed: Value = match serde_json::from_str(&ran.stdout) {
-            Ok(v) => v,
-            Err(e) => {
-                failures.push(format!("{place}: flyroom {}\n    no JSON: {e}", step.command));
+        match run_step(step, fixtures, dir) {
+            Ok(done) => all.push(done),
+            Err(last) => {
+                all.push(last);
                 break;
             }
-        };
-        for claim in &step.claims {
-            for why in broken(claim, &printed) {
-                failures.push(format!(
-                    "{}: after flyroom {}\n    expected {}, {why}",
-                    claim.place, step.command, claim.text
-                ));
-            }
         }
     }
-    failures
+    all
 }
 
-/// Runs blocks on all cores, each command on one thread.
-fn run_all(kind: Kind, fixtures: &str) {
-    let blocks: Vec<Block> = all_blocks().into_iter().filter(|b| b.kind == kind).collect();
-    assert!(!blocks.is_empty(), "no {kind:?} block in docs/");
+fn failures(done: &[Done]) -> Vec<String> {
+    done.iter().flat_map(|d| d.failures.clone()).collect()
+}
+
+/// Runs blocks on all cores, each command on one thread; nothing may fail.
+pub fn run_all(blocks: &[Block], run: impl Fn(&Block) -> Vec<Done> + Sync) {
     let next = AtomicUsize::new(0);
-    let failures: Mutex<Vec<String>> = Mutex::default();
+    let failed: Mutex<Vec<String>> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let failed = run(block, fixtures);
-                    failures.lock().expect("no worker panicked").extend(failed);
+                    let of_block = failures(&run(block));
+                    failed.lock().expect("no worker panicked").extend(of_block);
                 }
             });
         }
     });
-    let mut failures = failures.into_inner().expect("no worker panicked");
-    failures.sort();
-    assert!(failures.is_empty(), "{} claims fail:\n{}", failures.len(), failures.join("\n"));
+    let mut failed = failed.into_inner().expect("no worker panicked");
+    failed.sort();
+    assert!(failed.is_empty(), "{} claims fail:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// The blocks of a kind.
+pub fn blocks_of(kind: Kind) -> Vec<Block> {
+    let blocks: Vec<Block> = all_blocks().into_iter().filter(|b| b.kind == kind).collect();
+    assert!(!blocks.is_empty(), "no {kind:?} block in docs/");
+    blocks
 }
 
 #[test]
 fn what_the_pages_claim_is_so() {
-    run_all(Kind::Quick, "");
+    run_all(&blocks_of(Kind::Quick), |block| run(block, "", scratch().path()));
 }
 
 #[test]
@@ -345,7 +375,8 @@ fn what_the_pages_claim_of_foreign_networks_is_so() {
         Ok(dir) => {
             let dir = std::fs::canonicalize(&dir)
                 .unwrap_or_else(|e| panic!("FLYROOM_FIXTURES={dir}: {e}"));
-            run_all(Kind::Fixtures, &dir.display().to_string());
+            let dir = dir.display().to_string();
+            run_all(&blocks_of(Kind::Fixtures), |block| run(block, &dir, scratch().path()));
         }
         Err(_) => {
             eprintln!("SKIPPED: check-fixtures blocks of docs/: FLYROOM_FIXTURES is not set");
@@ -355,15 +386,6 @@ fn what_the_pages_claim_of_foreign_networks_is_so() {
                 "FLYROOM_FIXTURES must be set where CI=true"
             );
         }
-    }
-}
-
-#[test]
-fn what_the_pages_claim_of_long_runs_is_so() {
-    if std::env::var("FLYROOM_LONG").as_deref() == Ok("1") {
-        run_all(Kind::Long, "");
-    } else {
-        eprintln!("SKIPPED: check-long blocks of docs/: FLYROOM_LONG=1 runs them");
     }
 }
 
@@ -435,7 +457,7 @@ fn a_claim_that_does_not_hold_fails() {
     let page = "```check\nbreed modular-addition-analytic --set modulus=7 --set width=6\n\
                 metrics.accuracy > 1\nmetrics.nothing == 1\n```\n";
     let block = &blocks("page.md", page).expect("it parses")[0];
-    let failures = run(block, "");
+    let failures = failures(&run(block, "", scratch().path()));
     assert_eq!(failures.len(), 2, "{failures:?}");
     assert!(failures[0].contains("docs/page.md:3") && failures[0].contains("got "));
     assert!(failures[1].contains("there is no 'metrics.nothing'"));

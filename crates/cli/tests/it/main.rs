@@ -8,6 +8,8 @@ mod disk;
 mod docs;
 mod exam;
 mod kills;
+mod long;
+mod long_table;
 mod progress;
 mod rasp;
 mod resume;

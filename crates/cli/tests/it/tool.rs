@@ -25,7 +25,11 @@ impl Ran {
 
 /// The binary, in a folder, without anything of the caller's terminal.
 pub fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut c = Command::new(env!("CARGO_BIN_EXE_flyroom"));
+    started_by(env!("CARGO_BIN_EXE_flyroom"), dir, args)
+}
+
+fn started_by(program: &str, dir: &Path, args: &[&str]) -> Command {
+    let mut c = Command::new(program);
     c.args(args)
         .current_dir(dir)
         .env("COLUMNS", "100")
@@ -37,12 +41,31 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
 
 /// Runs a command to its end.
 pub fn flyroom(dir: &Path, args: &[&str]) -> Ran {
-    let out = command(dir, args).output().expect("the binary starts");
+    ended(command(dir, args))
+}
+
+fn ended(mut command: Command) -> Ran {
+    let out = command.output().expect("the binary starts");
     Ran {
         code: out.status.code(),
         stdout: String::from_utf8(out.stdout).expect("stdout is UTF-8"),
         stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
     }
+}
+
+/// Runs a command to its end, and the seconds that it computed: a machine that does other things, or that
+/// stopped it for a while, does not count.
+pub fn timed(dir: &Path, args: &[&str]) -> (Ran, f64) {
+    let script = r#""$0" "$@"; code=$?; times > .times; exit $code"#;
+    let args = [&["-c", script, env!("CARGO_BIN_EXE_flyroom")], args].concat();
+    let ran = ended(started_by("sh", dir, &args));
+    // The shell's own times, then those of what it started, each as 1m2.34s.
+    let times = std::fs::read_to_string(dir.join(".times")).expect("the shell's times");
+    let seconds = times.split_whitespace().skip(2).map(|t| {
+        let (minutes, seconds) = t.trim_end_matches('s').split_once('m').expect("minutes");
+        60.0 * minutes.parse::<f64>().expect("minutes") + seconds.parse::<f64>().expect("seconds")
+    });
+    (ran, (seconds.sum::<f64>() * 100.0).round() / 100.0)
 }
 
 /// Runs a command line, split at spaces.

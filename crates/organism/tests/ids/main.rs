@@ -1,23 +1,34 @@
 //! Every organism that is bred anew has the id that it had.
 //!
-//! `short.json` holds the ids of seed 0, of what is trained after 20 steps; it is checked always.
+//! `short.json` holds the ids of seed 0, of what is trained after 5 steps; it is checked always.
 //! `whole.json` holds the first letters of the ids that the pages' tables were recorded from, seeds 0 to 4
-//! at the full recipe; it is checked where `FLYROOM_LONG=1`. An id is a hash of what was asked for and of the weights, so one
+//! at the full recipe. An id is a hash of what was asked for and of the weights, so one
 //! that differs means another recipe, which wants another version, or other bits, which want another
-//! epoch. `FLYROOM_UPDATE=1` writes `short.json`. All specimens of the frozen sets are bred anew where `FLYROOM_LONG=1`.
+//! epoch. `FLYROOM_UPDATE=1` writes `short.json`.
+//!
+//! `FLYROOM_LONG=FOLDER` breeds the specimens of `whole.json` and of the frozen sets. Each is a line of FOLDER/ids.jsonl
+//! as soon as it is there; what stands there with the id that it had is not bred again, so a run that was broken off
+//! goes on. `docs/long-checks.md` shows the last results.
 
 use flyroom_organism::train::Nursery;
 use flyroom_organism::{
-    Organism, Parameters, Specimen, find, frozen_sets, registry, with_defaults,
+    Member, Organism, Parameters, Specimen, find, frozen_sets, registry, with_defaults,
 };
 use flyroom_tensor::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Steps after which what is trained is looked at.
 const STEPS: usize = 5;
+
+/// How much of an id `whole.json` and the ledger hold.
+const LETTERS: usize = 12;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ids").join(name)
@@ -50,6 +61,81 @@ fn short(of: &[&'static dyn Organism]) -> BTreeMap<String, Vec<String>> {
     found
 }
 
+/// A specimen to be bred anew, and the first letters of its id, or all of it.
+struct Asked {
+    organism: String,
+    parameters: Parameters,
+    seed: u64,
+    kept: String,
+}
+
+impl Asked {
+    /// What the ledger says of it.
+    fn line(&self, found: &str, seconds: f64) -> Value {
+        let day = Command::new("date").args(["-u", "+%F"]).output().unwrap();
+        json!({
+            "organism": self.organism,
+            "seed": self.seed,
+            "kept": self.kept[..LETTERS],
+            "found": found[..LETTERS],
+            "seconds": (seconds * 100.0).round() / 100.0,
+            "day": String::from_utf8(day.stdout).unwrap().trim(),
+        })
+    }
+
+    /// Whether a line of the ledger says that it came out as it was kept.
+    fn has_come_out(&self, line: &Value) -> bool {
+        let kept = &self.kept[..LETTERS];
+        line["organism"] == self.organism
+            && line["seed"] == self.seed
+            && line["kept"] == kept
+            && line["found"] == kept
+    }
+}
+
+/// Seconds that this thread has computed; 0 where the system does not say.
+fn computed() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+}
+
+/// Breeds on all cores what the ledger does not hold, and fails if anything has another id.
+fn bred_anew(asked: Vec<Asked>) {
+    let Some(folder) = std::env::var_os("FLYROOM_LONG").map(PathBuf::from) else {
+        eprintln!("skipped: {} specimens; hint: FLYROOM_LONG=FOLDER breeds them", asked.len());
+        return;
+    };
+    assert!(folder.is_absolute(), "FLYROOM_LONG must be the absolute path of a folder");
+    let ledger = folder.join("ids.jsonl");
+    // A run that is killed may leave half a line.
+    let text = std::fs::read_to_string(&ledger).unwrap_or_default();
+    let lines: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let left: Vec<Asked> =
+        asked.into_iter().filter(|a| !lines.iter().any(|line| a.has_come_out(line))).collect();
+    let file = OpenOptions::new().create(true).append(true).open(ledger).unwrap();
+    let (next, others) = (AtomicUsize::new(0), Mutex::new(vec![]));
+    let work = || {
+        let cx = Context::single();
+        while let Some(a) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let began = computed();
+            let found = id(find(&a.organism).unwrap(), &a.parameters, a.seed, &cx).unwrap();
+            let line = a.line(&found, computed() - began).to_string() + "\n";
+            (&file).write_all(line.as_bytes()).unwrap();
+            if !found.starts_with(&a.kept) {
+                let other = format!("{} {}: {found}, kept {}", a.organism, a.seed, a.kept);
+                others.lock().unwrap().push(other);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    let others = others.into_inner().unwrap();
+    assert!(others.is_empty(), "{} came out otherwise:\n{}", others.len(), others.join("\n"));
+}
+
 #[test]
 fn every_organism_bred_anew_has_its_id() {
     let parts: Vec<Vec<&'static dyn Organism>> =
@@ -72,40 +158,29 @@ fn every_organism_bred_anew_has_its_id() {
 }
 
 #[test]
-fn every_specimen_of_a_frozen_set_bred_anew_is_the_one_that_was_frozen() {
-    if std::env::var_os("FLYROOM_LONG").is_none() {
-        eprintln!("skipped: all specimens of a set take an hour; hint: FLYROOM_LONG=1");
-        return;
-    }
-    let members: Vec<_> = frozen_sets().iter().flat_map(|set| &set.members).collect();
-    let asked: Vec<_> =
-        members.iter().flat_map(|m| (0..m.ids.len() as u64).map(move |seed| (*m, seed))).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let cx = Context::single();
-        while let Some((m, seed)) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let found = id(find(&m.organism).unwrap(), &m.parameters, *seed, &cx).unwrap();
-            assert_eq!(found, m.ids[*seed as usize], "{} seed {seed}", m.organism);
-        }
+fn organisms_trained_to_their_end_have_their_ids() {
+    let seeds = |(organism, ids): (String, Vec<String>)| {
+        let asked = |(seed, kept)| Asked {
+            organism: organism.clone(),
+            parameters: Parameters::new(),
+            seed,
+            kept,
+        };
+        (0..).zip(ids).map(asked).collect::<Vec<_>>()
     };
-    std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(work)));
-    });
+    bred_anew(kept("whole.json").into_iter().flat_map(seeds).collect());
 }
 
 #[test]
-fn organisms_trained_to_their_end_have_their_ids() {
-    if std::env::var_os("FLYROOM_LONG").is_none() {
-        eprintln!("skipped: trained to their end they take half an hour; hint: FLYROOM_LONG=1");
-        return;
-    }
-    let cx = Context::single();
-    for (organism, ids) in kept("whole.json") {
-        for (seed, wanted) in ids.iter().enumerate() {
-            let o = find(&organism).unwrap();
-            let found = id(o, &Parameters::new(), seed as u64, &cx).unwrap();
-            assert!(found.starts_with(wanted), "{organism} {seed}: {found}, kept {wanted}");
-        }
-    }
+fn every_specimen_of_a_frozen_set_bred_anew_is_the_one_that_was_frozen() {
+    let seeds = |m: &Member| {
+        let asked = |(seed, kept): (u64, &String)| Asked {
+            organism: m.organism.clone(),
+            parameters: m.parameters.clone(),
+            seed,
+            kept: kept.clone(),
+        };
+        (0..).zip(&m.ids).map(asked).collect::<Vec<_>>()
+    };
+    bred_anew(frozen_sets().iter().flat_map(|set| &set.members).flat_map(seeds).collect());
 }
