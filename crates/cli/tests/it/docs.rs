@@ -9,7 +9,7 @@
 //! the same commands are run once, on whichever pages they stand.
 //!
 //! `check-fixtures` blocks need the environment variable `FLYROOM_FIXTURES` (`$FIXTURES` in their
-//! text); `check-long` blocks are run by `long.rs`. What is skipped is said aloud, and
+//! text); `check-long` blocks are run by `docs_long.rs`. What is skipped is said aloud, and
 //! fixtures that are missing where `CI=true` fail.
 
 use crate::tool::{line as flyroom_line, scratch, timed};

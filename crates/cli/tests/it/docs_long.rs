@@ -4,7 +4,7 @@
 //! FOLDER/pages.jsonl as soon as it is there, so a run that was broken off goes on; what holds there is not run
 //! again unless its block, the program's version or the epoch of the bits has changed.
 //!
-//! The last results are kept in `docs/long-checks/` and shown by the table of `long_table.rs`.
+//! The last results are kept in `docs/long-checks/` and shown by the table of `docs_table.rs`.
 
 use crate::docs::{Block, Done, Kind, blocks_of, docs, run, run_all};
 use crate::tool::listing;

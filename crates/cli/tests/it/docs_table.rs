@@ -1,11 +1,11 @@
 //! docs/long-checks.md: every long check with its last result.
 //!
 //! The page is made from the pages as they are, from the ids that `crates/organism` keeps, and from the last results in
-//! `docs/long-checks/`, whose two files have the lines that long runs write (`long.rs`, `crates/organism/tests/ids`).
+//! `docs/long-checks/`, whose two files have the lines that long runs write (`docs_long.rs`, `crates/organism/tests/ids`).
 //! `FLYROOM_UPDATE=1` writes all three, with what the folder FLYROOM_LONG holds.
 
 use crate::docs::{Block, Claim, Done, Kind, blocks, blocks_of, docs, holds};
-use crate::long::{PageEntry, asked_for, key, line, lines, page, results};
+use crate::docs_long::{PageEntry, asked_for, key, line, lines, page, results};
 use flyroom_organism::frozen_sets;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ Of {} long checks {} hold, {} fail and {} were not run since they were changed. 
 
 `.ci/run --long FOLDER` runs them. Each result is a line in that folder as soon as it is known, and a run that was broken off goes on; what is there and holds is not run again until its
 check, the program's version or the epoch of the bits changes. This page is made from the pages and from the last results, [every value and every id of
-them](long-checks/): `FLYROOM_LONG=/PATH/OF/FOLDER FLYROOM_UPDATE=1 cargo test -p flyroom --test it long_table`. That it names every long check as the pages have
+them](long-checks/): `FLYROOM_LONG=/PATH/OF/FOLDER FLYROOM_UPDATE=1 cargo test -p flyroom --test it docs_table`. That it names every long check as the pages have
 it now is a test.
 
 ## What the pages claim
@@ -237,7 +237,7 @@ fn every_long_check_of_the_pages_stands_in_the_table_with_its_last_result() {
     assert!(
         shown == now,
         "docs/long-checks.md is not made from the pages as they are: a long check or a kept id was changed;\n\
-         hint: FLYROOM_UPDATE=1 cargo test -p flyroom --test it long_table"
+         hint: FLYROOM_UPDATE=1 cargo test -p flyroom --test it docs_table"
     );
 }
 
