@@ -29,11 +29,13 @@
 //! ```
 
 mod across;
+mod ahead;
 mod pack;
 mod tile;
 
 use crate::context::{Context, Kernels, SharedMut};
 use crate::simd::{LANES, Simd, Task, dispatch};
+use ahead::{Ahead, Region};
 use pack::{Buffers, with_buffers};
 use std::ops::Range;
 
@@ -49,7 +51,7 @@ const LONG_K: usize = 2048;
 const BLOCK_B: usize = 128 * 1024;
 /// An operand that at most so many tiles read is read where it lies.
 const FEW_PANELS: usize = 8;
-const FEW_TILES: usize = 4;
+const FEW_TILES: usize = 12;
 /// Products of at most so many elements, in so few columns that lanes would be idle, go [`across`].
 const FEW_ELEMENTS: usize = 32;
 const FEW_COLUMNS: usize = 8;
@@ -319,7 +321,7 @@ impl Grid {
         }
         // Whole batch entries first, then blocks of the longer side: every part of it packs the
         // whole other operand anew.
-        let (rows, cols) = ((1, 24), (2, 64));
+        let (rows, cols) = ((1, 12), (2, 32));
         let sides = if sizes[2] > sizes[1] { [cols, rows] } else { [rows, cols] };
         for (axis, unit) in [(0, 1), sides[0], sides[1]] {
             let units = sizes[axis].div_ceil(unit);
@@ -361,6 +363,9 @@ struct Part<'a> {
     cols: Range<usize>,
 }
 
+/// Columns and k: what is packed at once.
+type Block = (Range<usize>, Range<usize>);
+
 impl Task for Part<'_> {
     type Output = ();
 
@@ -383,15 +388,17 @@ impl Task for Part<'_> {
         let most_cols = BLOCK_B / (k / blocks + 1) / tile_cols * tile_cols;
         // Equal blocks of columns: every further one packs the rows anew.
         let block_cols = cols.div_ceil(cols.div_ceil(most_cols).max(1)).next_multiple_of(tile_cols);
+        let col_blocks = cols.div_ceil(block_cols);
+        let at = |i: usize| {
+            let (col, block) = (i / blocks, i % blocks);
+            let first = self.cols.start + col * block_cols;
+            let cols = first..(first + block_cols).min(self.cols.end);
+            (cols, k * block / blocks..k * (block + 1) / blocks)
+        };
         for batch in self.batch.clone() {
-            let mut col = self.cols.start;
-            while col < self.cols.end {
-                let cols = col..(col + block_cols).min(self.cols.end);
-                for block in 0..blocks {
-                    let ks = k * block / blocks..k * (block + 1) / blocks;
-                    self.block::<S>(&mut buffers, batch, cols.clone(), ks);
-                }
-                col += block_cols;
+            for i in 0..col_blocks * blocks {
+                let next = (i + 1 < col_blocks * blocks).then(|| at(i + 1));
+                self.block::<S>(&mut buffers, batch, at(i), next);
             }
         }
         buffers.give_back();
@@ -405,15 +412,14 @@ impl Part<'_> {
         &self,
         buffers: &mut Buffers,
         batch: usize,
-        cols: Range<usize>,
-        ks: Range<usize>,
+        (cols, ks): Block,
+        next: Option<Block>,
     ) {
         let plan = self.plan;
         let [a0, b0, c0] = plan.batch[batch];
         let depth = ks.len();
         let (tile_rows, tile_cols) = (S::TILE_ROWS, S::TILE_VECTORS * LANES);
-        let panel_len = depth * tile_cols;
-        let tile_len = depth * tile_rows;
+        let panel_len = pack::panel_len::<S>(depth);
         let (k_a, k_b) = (&plan.ks.x[ks.clone()], &plan.ks.y[ks.clone()]);
         let (k_a_run, k_b_run) = (&plan.ks.x_run[ks.clone()], &plan.ks.y_run[ks.clone()]);
         let neighbours = plan.cols.x_run[cols.start] >= cols.len();
@@ -430,16 +436,20 @@ impl Part<'_> {
         };
         // The same of a: how far apart its rows and its columns are.
         let apart = match (plan.rows.x_step, plan.ks.x_step) {
-            (Some(row), Some(k)) if panels <= FEW_PANELS && depth > 0 => Some((row, k)),
+            (Some(row), Some(k)) if (k == 1 || panels <= FEW_PANELS) && depth > 0 => Some((row, k)),
             _ => None,
         };
         let (packed_a, packed_b) = buffers.get(
-            if apart.is_none() { tile_len } else { 0 },
+            if apart.is_none() { depth * tile_rows } else { 0 },
             if there.is_none() { panels * panel_len } else { 0 },
         );
         if there.is_none() {
             self.panels::<S>(packed_b, b0, cols.clone(), (k_b, k_b_run));
         }
+        // Rows of a that come from beyond the second cache are asked for a tile before.
+        let from_afar = matches!(apart, Some((_, 1))) && self.rows.len() * depth > 2 * BLOCK_B;
+        let mut ahead = self.ahead(batch, from_afar, &ks, next);
+        let chunks = panels * depth.div_ceil(tile::ASK_EVERY);
         // Tiles of a, each against all panels: c is visited in the order of its rows.
         let mut at = self.rows.start;
         while at < self.rows.end {
@@ -458,6 +468,19 @@ impl Part<'_> {
                     );
                 }
             }
+            // The tiles that are left share the asking.
+            let wanted = ahead.count().div_ceil((self.rows.end - at).div_ceil(tile_rows));
+            if from_afar {
+                let next = rows.end..(rows.end + tile_rows).min(self.rows.end);
+                ahead.regions[0] = match plan.rows.x.get(next.start) {
+                    Some(first) if !next.is_empty() => {
+                        let rows = (plan.rows.x_step, next.len());
+                        Region::new(self.a, a0 + first + k_a[0], rows, (Some(1), depth))
+                    }
+                    _ => Region::NONE,
+                };
+            }
+            let ask = (wanted + ahead.regions[0].count()).div_ceil(chunks.max(1));
             let mut panel = 0;
             let mut col = cols.start;
             while col < cols.end {
@@ -468,12 +491,6 @@ impl Part<'_> {
                     whole &= runs[v * LANES] >= LANES;
                 }
                 let c = self.c.wrapping_add(c0);
-                // Where the sums are long, the next tile's lines of c arrive meanwhile.
-                if depth >= 48 {
-                    let next = col + width;
-                    let next = next..(next + tile_cols).min(cols.end);
-                    tile::prefetch_tile(c, &plan.rows.y[rows.clone()], &plan.cols.y[next]);
-                }
                 // SAFETY: both buffers were filled above, or the operands are read inside their slices; these
                 // elements of c belong to this part.
                 unsafe {
@@ -486,22 +503,26 @@ impl Part<'_> {
                             width.next_multiple_of(LANES),
                         ),
                     };
-                    tile::tile::<S>(tile::Tile {
-                        depth,
-                        first: ks.start == 0,
-                        section: self.section.is_some(),
-                        a: match apart {
-                            Some(_) => self.a.as_ptr().add(a0 + plan.rows.x[at] + k_a[0]),
-                            None => packed_a,
+                    tile::tile::<S>(
+                        tile::Tile {
+                            depth,
+                            ask,
+                            first: ks.start == 0,
+                            section: self.section.is_some(),
+                            a: match apart {
+                                Some(_) => self.a.as_ptr().add(a0 + plan.rows.x[at] + k_a[0]),
+                                None => packed_a,
+                            },
+                            apart,
+                            b,
+                            b_step,
+                            c,
+                            rows: &plan.rows.y[rows.clone()],
+                            cols: &plan.cols.y[col..col + width],
+                            whole,
                         },
-                        apart,
-                        b,
-                        b_step,
-                        c,
-                        rows: &plan.rows.y[rows.clone()],
-                        cols: &plan.cols.y[col..col + width],
-                        whole,
-                    });
+                        &mut ahead,
+                    );
                 }
                 panel += 1;
                 col += tile_cols;
@@ -509,6 +530,35 @@ impl Part<'_> {
             at += tile_rows;
         }
     }
+
+    /// What the next block reads of a and b, without what the present one reads too.
+    fn ahead(
+        &self,
+        batch: usize,
+        from_afar: bool,
+        ks: &Range<usize>,
+        next: Option<Block>,
+    ) -> Ahead {
+        let plan = self.plan;
+        let [a0, b0, _] = plan.batch[batch];
+        let (mut of_a, mut of_b) = (Region::NONE, Region::NONE);
+        if let Some((next_cols, next_ks)) = next
+            && let (Some(k_a), Some(k_b)) =
+                (plan.ks.x.get(next_ks.start), plan.ks.y.get(next_ks.start))
+        {
+            let k = |step: Option<usize>| (step, next_ks.len());
+            let first = b0 + plan.cols.x[next_cols.start] + k_b;
+            let cols = (plan.cols.x_step, next_cols.len());
+            of_b = Region::new(self.b, first, cols, k(plan.ks.y_step));
+            if next_ks != *ks && !from_afar {
+                let first = a0 + plan.rows.x[self.rows.start] + k_a;
+                let rows = (plan.rows.x_step, self.rows.len());
+                of_a = Region::new(self.a, first, rows, k(plan.ks.x_step));
+            }
+        }
+        Ahead::new([Region::NONE, of_b, of_a])
+    }
+
     /// Packs panels of b.
     #[inline(always)]
     fn panels<S: Simd>(
@@ -520,7 +570,7 @@ impl Part<'_> {
     ) {
         let plan = self.plan;
         let tile_cols = S::TILE_VECTORS * LANES;
-        let panel_len = k_b.len() * tile_cols;
+        let panel_len = pack::panel_len::<S>(k_b.len());
         if plan.cols.x_run[cols.start] >= cols.len() && cols.len().is_multiple_of(tile_cols) {
             // SAFETY: the buffer holds all panels.
             unsafe {

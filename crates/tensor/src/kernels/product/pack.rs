@@ -43,6 +43,13 @@ impl Buffers {
     }
 }
 
+/// Values from one panel of so many k to the next: never a whole number of pages, where the same k of
+/// all panels would fight for the same few places of the first cache.
+#[inline(always)]
+pub(super) fn panel_len<S: Simd>(depth: usize) -> usize {
+    (depth + 1) * S::TILE_VECTORS * LANES
+}
+
 /// Writes `panels` panels of `S::TILE_VECTORS` vectors, one after the other, from rows of as many
 /// neighbours that start at `first + ks[k]`: each row is read in one go.
 ///
@@ -57,7 +64,7 @@ pub(super) unsafe fn pack_panels<S: Simd>(
     dst: *mut f32,
 ) {
     let width = S::TILE_VECTORS * LANES;
-    let panel_len = ks.len() * width;
+    let panel_len = panel_len::<S>(ks.len());
     for k in 0..ks.len() {
         for panel in 0..panels {
             for v in 0..S::TILE_VECTORS {
