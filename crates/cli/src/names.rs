@@ -1,7 +1,7 @@
 //! Names and values on the command line: what is not known is answered with the nearest that is.
 
 use anyhow::{Result, bail};
-use flyroom_organism::{Parameters, nearest, with_defaults};
+use flyroom_organism::{Parameters, nearest, overlaid, with_defaults};
 use serde_json::Value;
 
 /// `; hint: did you mean ...?` where a name is near, else the names that there are.
@@ -81,9 +81,8 @@ pub fn describe(
         bail!("no describe method '{name}'{}", hint(name, all.iter().map(|m| m.entry().name)));
     };
     check(name, &found.defaults(), set)?;
-    let mut parameters = found.defaults();
-    parameters.extend(set.clone());
-    Ok((*found, parameters))
+    let all = overlaid(found.defaults(), set).map_err(|why| anyhow::anyhow!("{name}: {why}"))?;
+    Ok((*found, all))
 }
 
 /// The kind of a file to import, which must be one of those there are.

@@ -18,8 +18,9 @@
 mod backup;
 mod dropout;
 
+use crate::Parameters as Json;
 use crate::composition::composition;
-use crate::organism::{Parameters as Json, Source, Standing, defaults_of, typed};
+use crate::organism::{Source, Standing, defaults_of, typed};
 use crate::train::{Batch, Nursery, Training};
 use crate::{Answers, Bred, Distance, Entry, Error, Organism, Task, Truth};
 use flyroom_explanation::Value;

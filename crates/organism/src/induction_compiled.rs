@@ -22,7 +22,8 @@
 //! # Ok::<(), flyroom_organism::Error>(())
 //! ```
 
-use crate::organism::{Parameters as Json, Source, Standing, defaults_of, typed};
+use crate::Parameters as Json;
+use crate::organism::{Source, Standing, defaults_of, typed};
 use crate::train::Nursery;
 use crate::{
     Answers, Bred, Distance, Entry, Error, ExamVariable, Feature, Gauge, KnownEdge, Organism, Task,

@@ -46,6 +46,7 @@ mod names;
 mod nulls;
 mod onion;
 mod organism;
+mod parameters;
 mod parities;
 mod places;
 mod process;
@@ -70,11 +71,10 @@ pub use error::Error;
 pub use factor::Factor;
 pub use frozen::{FrozenSet, Member, check as check_frozen, frozen_set, frozen_sets};
 pub use gauge::Gauge;
-pub use names::{named, nearest, overlaid};
+pub use names::{named, nearest};
 pub use nulls::norm_matched;
-pub use organism::{
-    Entry, Organism, Parameters, Route, Source, Standing, defaults_of, typed, with_defaults,
-};
+pub use organism::{Entry, Organism, Route, Source, Standing, defaults_of, typed, with_defaults};
+pub use parameters::{Parameters, as_default, overlaid};
 pub use places::Places;
 pub use process::Process;
 pub use progress_measures::{Dated, Progress, ProgressMeasures};

@@ -1,7 +1,5 @@
 //! Look-ups by name: what is not known is answered with the nearest that is.
 
-use crate::Parameters;
-
 /// The known name that is nearest to a wrong one, if any is near: at most a third of its letters,
 /// and one, have to be changed.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -24,19 +22,6 @@ pub fn named<T: ?Sized + 'static>(
         let near = nearest(name, registry.iter().map(|&e| name_of(e)));
         near.map(|n| format!("; did you mean '{n}'?")).unwrap_or_default()
     })
-}
-
-/// Defaults overlaid with what a user set; an unknown name is an error that lists the known ones.
-pub fn overlaid(mut defaults: Parameters, set: &Parameters) -> Result<Parameters, String> {
-    for (name, value) in set {
-        let Some(slot) = defaults.get_mut(name) else {
-            let known: Vec<&str> = defaults.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-            return Err(format!("no parameter '{name}'; it has {known}"));
-        };
-        *slot = value.clone();
-    }
-    Ok(defaults)
 }
 
 #[cfg(test)]

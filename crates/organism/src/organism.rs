@@ -4,7 +4,7 @@
 //! and the truth about it. To add one: implement [`Organism`], add one line to
 //! [`registry`](crate::registry), write one page in `docs/organisms/`.
 
-use crate::names::overlaid;
+use crate::parameters::{Parameters, overlaid};
 use crate::progress_measures::ProgressMeasures;
 use crate::train::Nursery;
 use crate::traps::Trapped;
@@ -13,10 +13,7 @@ use flyroom_network::Network;
 use flyroom_tensor::Context;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
-
-/// Parameters by name, always with defaults filled in.
-pub type Parameters = Map<String, Json>;
+use serde_json::Value as Json;
 
 /// Where a truth comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,7 +174,7 @@ pub fn defaults_of<T: Default + Serialize>() -> Parameters {
 pub(crate) fn as_parameters<T: Serialize>(settings: &T) -> Parameters {
     match serde_json::to_value(settings) {
         Ok(Json::Object(m)) => m,
-        _ => Map::new(),
+        _ => Parameters::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A specimen: one organism bred with one seed, in memory and on disk.
 
-use crate::organism::Parameters;
+use crate::Parameters;
 use crate::train::CurvePoint;
 use crate::{Error, Organism, Truth};
 use flyroom_network::{

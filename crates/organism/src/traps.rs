@@ -41,8 +41,9 @@ mod spare_heads;
 #[cfg(test)]
 mod tests;
 
+use crate::Parameters;
 use crate::labelled::Labelled;
-use crate::organism::{Parameters, defaults_of, typed};
+use crate::organism::{defaults_of, typed};
 use crate::train::Nursery;
 use crate::{Bred, Entry, Error, Gauge, Organism, Source, Standing, Task, Truth};
 use flyroom_explanation::rasp::INDICES;

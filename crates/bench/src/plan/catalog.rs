@@ -3,7 +3,7 @@
 //! The registries live in other crates. Here they are data: whoever parses a plan hands in what
 //! there is, and the same list fills in the defaults when a cell is named.
 
-use flyroom_organism::{FrozenSet, Member, frozen_sets};
+use flyroom_organism::{FrozenSet, Member, as_default, frozen_sets};
 use serde_json::Value;
 
 use super::Parameters;
@@ -69,12 +69,11 @@ impl EntryInfo {
         self.parameters.iter().find(|(name, _)| name == parameter).map(|(_, value)| value)
     }
 
-    /// All parameters: those that are set, the defaults for the rest. An integer that is set where
-    /// the default is a float becomes a float, so that `lr = 1` and `lr = 1.0` name one cell.
+    /// All parameters: those that are set, in their one form, the defaults for the rest.
     pub fn fill(&self, set: &Parameters) -> Parameters {
         let mut all = Parameters::new();
         for (name, default) in &self.parameters {
-            let value = set.get(name).map_or_else(|| default.clone(), |v| coerce(v, default));
+            let value = set.get(name).map_or_else(|| default.clone(), |v| as_default(v, default));
             all.insert(name.clone(), value);
         }
         // A parameter that the entry lacks cannot come from a checked plan; dropping it silently
@@ -83,19 +82,6 @@ impl EntryInfo {
             all.entry(name.clone()).or_insert_with(|| value.clone());
         }
         all
-    }
-}
-
-fn coerce(value: &Value, default: &Value) -> Value {
-    match (value, default) {
-        (Value::Number(n), Value::Number(d)) if d.is_f64() && !n.is_f64() => {
-            n.as_f64().map_or_else(|| value.clone(), Value::from)
-        }
-        (Value::Array(items), Value::Array(defaults)) => match defaults.first() {
-            Some(first) => items.iter().map(|item| coerce(item, first)).collect(),
-            None => value.clone(),
-        },
-        _ => value.clone(),
     }
 }
 
