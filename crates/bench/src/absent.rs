@@ -54,6 +54,7 @@ pub(crate) fn results(
         .map(|row| CellResult {
             null: None,
             null_interval: None,
+            null_spread: None,
             oracle: None,
             blame: None,
             details: BTreeMap::new(),

@@ -232,12 +232,14 @@ impl Bench {
         let mut mcc = base("mcc", score.found.mcc)
             .null(score.null.mcc.mean)
             .oracle(score.oracle.mcc, OracleKind::Truth);
+        mcc.null_spread = Some(score.null.mcc.spread(score.null.draws));
         mcc.details.insert("site".into(), Json::from(dictionary.site.clone()));
         mcc.details.insert("adjusted_mcc".into(), Json::from(score.adjusted_mcc));
         mcc.details.insert("p_value".into(), Json::from(score.p_value));
         let mut f1 = base("f1", score.found.f1)
             .null(score.null.f1.mean)
             .oracle(score.f1_ceiling, OracleKind::Truth);
+        f1.null_spread = Some(score.null.f1.spread(score.null.draws));
         f1.primary = false;
         let mut results = vec![mcc, f1];
         if let Ok(c) = classifier::classifier(subject, &dictionary, truth, seed)? {

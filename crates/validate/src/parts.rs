@@ -80,6 +80,13 @@ pub struct Null {
     pub high: f64,
 }
 
+impl Null {
+    /// The standard deviation of its draws.
+    pub fn spread(&self, draws: usize) -> f64 {
+        self.standard_error * (draws as f64).sqrt()
+    }
+}
+
 /// The null of every score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NullScores {

@@ -20,8 +20,9 @@
 //!    tier: the oracle is theirs as well). Both intervals are at 95 % for the whole board
 //!    (Bonferroni over the checks that are made), else a board of 100 rows would call itself broken
 //!    every time;
-//! 7. score and null are not told apart, that is the interval of their difference over seeds holds 0:
-//!    `at null`; else the mean score is under the mean null: `below null`;
+//! 7. score and null are not told apart, that is the interval of their difference over seeds holds 0,
+//!    or the score is under the null by no more than the mean of as many of its own draws is in 95 % of
+//!    all cases: `at null`; else the mean score is under the mean null: `below null`;
 //! 8. the audit used the method's own interventions: `circular`;
 //! 9. the truth is reverse-engineered or contested: `claim`;
 //! 10. one specimen: `single`;

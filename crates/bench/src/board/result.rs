@@ -232,6 +232,10 @@ pub struct CellResult {
     /// The interval of this seed's null over its draws, if it was drawn more than once.
     #[serde(default)]
     pub null_interval: Option<[f64; 2]>,
+    /// The standard deviation of this seed's null over its draws, where they are of what is scored: how far
+    /// apart two things without knowledge lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_spread: Option<f64>,
     /// What theory says about the null.
     #[serde(default)]
     pub null_theory: Option<NullTheory>,
@@ -282,6 +286,7 @@ impl CellResult {
             score: Some(score),
             null: None,
             null_interval: None,
+            null_spread: None,
             null_theory: None,
             oracle: None,
             oracle_kind: OracleKind::None,

@@ -95,9 +95,11 @@ impl Status {
             }
             Self::Single => "one specimen: no interval, so no rank",
             Self::AtNull => {
-                "not told apart from its null: the 95 % interval of score minus null over seeds holds 0"
+                "not told apart from its null: the 95 % interval of score minus null over seeds holds 0, or the null's own draws reach as low"
             }
-            Self::BelowNull => "scores under its own null: a finding",
+            Self::BelowNull => {
+                "scores under its own null, by more than its seeds or the null's own draws spread: a finding"
+            }
             Self::Circular => "the audit of the truth used the method's own interventions: no rank",
             Self::Beside => "not the table's own metric: read beside it, never ranked alone",
             Self::Ceiling => "the whole model, for orientation: never ranked",

@@ -75,6 +75,30 @@ fn a_score_that_is_not_told_apart_from_its_null_is_at_null_on_either_side_of_it(
 }
 
 #[test]
+fn a_score_as_low_as_the_nulls_own_draws_is_at_null_although_all_seeds_agree() {
+    // An F1 of 0 on every seed, where 1 to 3 of 100 random dictionaries find one of 20 features: the mean of
+    // the null is a little more than 0 on each, and the interval over seeds does not hold 0.
+    let nulls = [1e-3, 2e-3, 1.5e-3, 1e-3, 2e-3];
+    let scored = |score: f64, seeds: usize, spread: Option<f64>| {
+        let mut all = results("random", &vec![score; seeds]);
+        for (r, null) in all.iter_mut().zip(nulls) {
+            (r.null, r.null_spread) = (Some(null), spread);
+        }
+        only(all)
+    };
+    for seeds in [1, 5] {
+        // Bernoulli: .1 times sqrt(.015 * .985).
+        assert_eq!(scored(0.0, seeds, Some(0.0122)).status, Status::AtNull, "{seeds}");
+        // The controls: a null whose draws lie near its mean, and one whose draws are not known.
+        assert_eq!(scored(0.0, seeds, Some(1e-4)).status, Status::BelowNull, "{seeds}");
+        assert_eq!(scored(0.0, seeds, None).status, Status::BelowNull, "{seeds}");
+    }
+    // Above the null nothing changes; and one specimen that equals its null is at it.
+    assert_eq!(scored(0.9, 5, Some(0.0122)).status, Status::Ranked);
+    assert_eq!(only(results("copy", &[0.2])).status, Status::AtNull);
+}
+
+#[test]
 fn a_row_with_a_failed_seed_keeps_the_others_and_loses_its_rank() {
     let mut all = results("topk", &[0.8, 0.9, 0.85]);
     all[2] = all[2].clone().absent(Absent::Failed, "the loss is not finite\nhint: a smaller lr");
