@@ -4,6 +4,7 @@ use crate::args::Args;
 use crate::output;
 use anyhow::{Context as _, Result, bail};
 use flyroom_bench::clock::Stopwatch;
+use flyroom_bench::plan::{RASP, TRAINED};
 use flyroom_explanation::Body;
 use flyroom_organism::{Organism, Parameters, Specimen, Standing, Task, Truth};
 use flyroom_validate::audit::{
@@ -34,8 +35,11 @@ pub fn run(
     let cx = args.context()?;
     let watch = Stopwatch::start();
     let options = Options { within, ..Options::default() };
-    let outcome = audit(&specimen, &truth, &tasks, &options, &cx)
+    let mut outcome = audit(&specimen, &truth, &tasks, &options, &cx)
         .with_context(|| truth_path.display().to_string())?;
+    if let Some(called) = called(&specimen, dir) {
+        outcome.label = called;
+    }
     let seconds = watch.elapsed_secs();
     let path = truth_path.with_file_name(AUDIT_FILE);
     flyroom_network::write_whole(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
@@ -54,6 +58,14 @@ pub fn run(
         ),
     );
     Ok(outcome.outcome != Outcome::Fails)
+}
+
+/// The name of what came from a file: its folder bears it, the specimen holds only the text.
+fn called(specimen: &Specimen, dir: &Path) -> Option<String> {
+    let own = [RASP, TRAINED].contains(&specimen.spec.organism.as_str());
+    let folder = std::path::absolute(dir).ok()?.file_name()?.to_str()?.to_owned();
+    let of_seed = folder.strip_suffix(&format!("-{}", specimen.spec.seed))?;
+    (own && !of_seed.is_empty()).then_some(folder)
 }
 
 /// Where the truth lies: beside the specimen, or of a run's cell beside all cells.
