@@ -18,7 +18,7 @@ use flyroom_validate::reconstruction::{Reconstruction, reconstruction};
 use flyroom_validate::wiring::WiringScore;
 use flyroom_validate::{Card, Observed, Trial, exam, parts, wiring};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is put on trial.
 pub enum Claim {
@@ -246,19 +246,42 @@ pub fn run(
     let judged = claim
         .judge(&subject, &truth)
         .with_context(|| format!("{} against {}", explanation.display(), truth_path.display()))?;
-    let path = out.map_or_else(|| explanation.with_file_name("card.json"), Path::to_path_buf);
     let text = match &judged {
         Judged::Card(card) | Judged::Ranking { card, .. } => serde_json::to_string_pretty(card)?,
         Judged::Parts(card) => serde_json::to_string_pretty(card)?,
     };
-    flyroom_network::write_whole(&path, text.as_bytes())?;
+    let path = match out {
+        Some(path) => path.to_path_buf(),
+        None => beside_others(explanation.with_file_name("card.json"), &text),
+    };
     if as_json {
         output::json(&judged)?;
     } else {
         output::data(&words(&judged));
+    }
+    if holds_other(&path, &text) {
+        bail!(
+            "--out {}: another card lies there; hint: choose another file, or remove that one",
+            path.display()
+        );
+    }
+    flyroom_network::write_whole(&path, text.as_bytes())?;
+    if !as_json {
         output::say(args.quiet, &format!("card written to {}", path.display()));
     }
     Ok(true)
+}
+
+/// Whether a file is there with other content.
+fn holds_other(path: &Path, text: &str) -> bool {
+    path.exists() && std::fs::read(path).is_ok_and(|there| there != text.as_bytes())
+}
+
+/// The place of a card beside earlier ones, of which none is lost: `card.json`, else `card-2.json`, ...
+fn beside_others(first: PathBuf, text: &str) -> PathBuf {
+    let numbered = (2..).map(|n| first.with_file_name(format!("card-{n}.json")));
+    let mut places = std::iter::once(first.clone()).chain(numbered);
+    places.find(|path| !holds_other(path, text)).unwrap_or(first)
 }
 
 /// An outcome that was kept as JSON, for people.
