@@ -118,6 +118,22 @@ mod tests {
     }
 
     #[test]
+    fn every_source_standing_route_and_tier_is_a_word_of_the_glossary() {
+        use flyroom_organism::Route;
+        let mut words: Vec<String> = vec!["truth".into(), "null".into(), "oracle".into()];
+        for o in flyroom_organism::registry() {
+            let entry = serde_json::to_value(o.entry()).unwrap();
+            words.extend(["source", "standing"].map(|k| entry[k].as_str().unwrap().to_owned()));
+            words.push(o.route().name().to_owned());
+        }
+        words.extend([Route::Imported, Route::Null, Route::Tracr].map(|r| r.name().to_owned()));
+        words.extend(["audited", "contested", "closed", "open"].map(str::to_owned));
+        for word in words {
+            assert!(!meanings(&word).is_empty(), "{word} is printed and not explained");
+        }
+    }
+
+    #[test]
     fn every_status_of_the_board_is_a_word_of_the_glossary() {
         use flyroom_bench::board::Status::*;
         for status in [
