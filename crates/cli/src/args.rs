@@ -12,7 +12,7 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Command,
     /// Threads; changes no bit of any result [default: all cores].
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub threads: Option<usize>,
     /// Instructions to use: auto, portable, avx2, avx512 or neon; changes no bit of any result.
     #[arg(long, global = true, default_value = "auto", value_name = "KERNELS")]
@@ -39,7 +39,7 @@ pub enum Command {
         /// FILE.rasp: a program of your own, or FILE.toml: a network of your own, to be trained.
         organism: String,
         /// Seeds, end exclusive: 0..5 are five, 3..4 is seed 3.
-        #[arg(long, default_value = "0..1")]
+        #[arg(long, default_value = "0..1", allow_hyphen_values = true)]
         seeds: String,
         /// Set a parameter: --set steps=2000.
         #[arg(long, value_name = "KEY=VALUE")]
@@ -69,7 +69,7 @@ pub enum Command {
         #[arg(long, value_name = "METRIC")]
         measure: String,
         /// Seeds, end exclusive.
-        #[arg(long, default_value = "0..5")]
+        #[arg(long, default_value = "0..5", allow_hyphen_values = true)]
         seeds: String,
         /// Set a parameter: --set steps=2000.
         #[arg(long, value_name = "KEY=VALUE")]
@@ -90,16 +90,16 @@ pub enum Command {
         /// Name of the organism; `flyroom show progress` says of which it is.
         organism: String,
         /// Seeds, end exclusive.
-        #[arg(long, default_value = "0..1")]
+        #[arg(long, default_value = "0..1", allow_hyphen_values = true)]
         seeds: String,
         /// Set a parameter: --set steps=2000.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
         /// Steps between looks [default: a sixtieth of the training].
-        #[arg(long, value_name = "STEPS")]
+        #[arg(long, value_name = "STEPS", allow_negative_numbers = true)]
         every: Option<usize>,
         /// How far a number has to come to have moved [default: the organism's].
-        #[arg(long, value_name = "X")]
+        #[arg(long, value_name = "X", allow_negative_numbers = true)]
         by: Option<f64>,
         /// Folder for the specimens, progress.csv and a picture of each seed; what is there must come out
         /// again bit for bit.
@@ -117,10 +117,10 @@ pub enum Command {
         /// Folder of the specimen, with its truth beside it.
         specimen: PathBuf,
         /// Longest inputs, in tokens behind BOS [default: the task's own].
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
         length: Option<usize>,
         /// How far numbers may be apart, as a share of the largest that counts.
-        #[arg(long, value_name = "X", default_value_t = 0.001)]
+        #[arg(long, value_name = "X", default_value_t = 0.001, allow_negative_numbers = true)]
         within: f64,
         /// As JSON.
         #[arg(long)]
@@ -140,7 +140,7 @@ pub enum Command {
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
         /// Seed of the method.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
         seed: u64,
         /// Folder for the dictionary, in SAELens' form.
         #[arg(long)]
@@ -163,7 +163,7 @@ pub enum Command {
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
         /// Seed of the method.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
         seed: u64,
         /// File for the explanation.
         #[arg(long)]
@@ -185,7 +185,8 @@ pub enum Command {
         /// How a dictionary without cfg.json makes latents: relu, topk:K, linear.
         #[arg(long, value_name = "FORM")]
         activation: Option<String>,
-        /// File for the card [default: card.json beside what is on trial].
+        /// File for the card [default: card.json beside what is on trial; card-2.json, ... where others
+        /// lie there].
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// As JSON.
@@ -211,7 +212,7 @@ pub enum Command {
         /// Name of the organism (`flyroom list organisms`).
         organism: String,
         /// Seed of the specimen [default: drawn, and told to nobody].
-        #[arg(long)]
+        #[arg(long, allow_negative_numbers = true)]
         seed: Option<u64>,
         /// Set a parameter.
         #[arg(long, value_name = "KEY=VALUE", conflicts_with = "submit")]
@@ -238,7 +239,12 @@ pub enum Command {
         #[arg(long)]
         plan: Option<PathBuf>,
         /// Number of the cell, from 0 (`--list` shows them).
-        #[arg(long, required_unless_present = "list", value_name = "N")]
+        #[arg(
+            long,
+            required_unless_present = "list",
+            value_name = "N",
+            allow_negative_numbers = true
+        )]
         index: Option<usize>,
         /// Show all cells instead: level by level, with what they need and whether they are there.
         #[arg(long, conflicts_with = "index")]

@@ -39,8 +39,16 @@ fn way_out(kind: ErrorKind) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "; hint: make room and run the same command again; what is finished is kept"
         }
-        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
-            "; hint: choose a place that can be written"
+        ErrorKind::ReadOnlyFilesystem => "; hint: choose a place that can be written",
+        ErrorKind::PermissionDenied => {
+            "; hint: choose a place that you may read and write, or change its permissions"
+        }
+        ErrorKind::IsADirectory => "; hint: this is a folder; name a file in it",
+        ErrorKind::NotADirectory => {
+            "; hint: a file lies where a folder is needed; choose another place"
+        }
+        ErrorKind::NotFound => {
+            "; hint: check the path: it starts in the folder in which the command runs"
         }
         _ => "",
     }
@@ -95,6 +103,13 @@ pub fn error(e: &anyhow::Error) {
     {
         text.push_str(way_out(e.kind()));
     }
+    if let Some(flyroom_organism::Error::Parameters { organism, .. }) =
+        e.chain().find_map(|cause| cause.downcast_ref())
+        && !text.contains("hint: ")
+    {
+        let show = format!("`flyroom show {organism}` has its parameters and their defaults");
+        text.push_str(&format!("; hint: {show}"));
+    }
     if JSON_WORDS.get().is_some() {
         let _ = writeln!(io::stderr().lock(), "{}", json!({ "event": "error", "text": text }));
         return;
@@ -114,7 +129,13 @@ pub fn watched(quiet: bool) -> bool {
     !quiet && std::io::stderr().is_terminal()
 }
 
-/// Columns under headings, widths as needed; numbers are given as they shall be printed.
+/// Columns of a terminal that a table keeps to where its last column is words.
+const WIDE: usize = 100;
+/// Before words that stand on a line of their own.
+const INDENT: &str = "    ";
+
+/// Columns under headings, widths as needed; numbers are given as they shall be printed. Words of the last
+/// column that do not fit stand below their row.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let columns = headings.len();
     let width = |c: usize| {
@@ -125,9 +146,16 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
             .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
+    let before_last: usize = widths.iter().rev().skip(1).map(|w| w + 2).sum();
     let line = |cells: Vec<&str>| {
         let mut text = String::new();
         for (c, cell) in cells.iter().enumerate() {
+            let fits = before_last + cell.chars().count() <= WIDE;
+            if c > 0 && c + 1 == columns && !fits && cell.contains(' ') {
+                text.truncate(text.trim_end().len());
+                text.push_str(&below(cell));
+                continue;
+            }
             text.push_str(cell);
             if c + 1 < columns {
                 text.push_str(&" ".repeat(widths[c] - cell.chars().count() + 2));
@@ -144,6 +172,22 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
+/// Words on lines of their own.
+fn below(words: &str) -> String {
+    let (mut text, mut width) = (String::new(), WIDE);
+    for word in words.split(' ') {
+        let more = word.chars().count() + 1;
+        if width + more > WIDE {
+            text.push_str(&format!("\n{INDENT}{word}"));
+            width = INDENT.len() + more - 1;
+        } else {
+            text.push_str(&format!(" {word}"));
+            width += more;
+        }
+    }
+    text
+}
+
 /// A number with as many digits as people read.
 pub fn number(x: f64) -> String {
     match x.abs() {
@@ -151,5 +195,25 @@ pub fn number(x: f64) -> String {
         a if !(1e-3..1e6).contains(&a) => format!("{x:.2e}"),
         a if a >= 100.0 => format!("{x:.1}"),
         _ => format!("{x:.4}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_do_not_fit_beside_their_row_stand_below_it() {
+        let row = |words: &str| vec!["name".repeat(15), words.to_owned()];
+        let long = "word ".repeat(30);
+        let all = table(&["x", "says"], &[row("short"), row(long.trim_end())]);
+        let lines: Vec<&str> = all.lines().collect();
+        assert!(lines.iter().all(|l| l.chars().count() <= WIDE), "{all}");
+        assert!(lines[1].ends_with("  short") && lines[2] == "name".repeat(15), "{all}");
+        assert_eq!(lines.len(), 5);
+        assert!(lines[3].starts_with("    word word") && lines[4].starts_with("    word"), "{all}");
+        // A number is no prose: it stays in its column.
+        let numbers = table(&["x", "n"], &[vec!["x".repeat(99), "12.5".into()]]);
+        assert_eq!(numbers.lines().count(), 2);
     }
 }

@@ -112,6 +112,16 @@ impl Default for Parameters {
 impl Parameters {
     fn check(&self) -> Result<(), Error> {
         let bad = |why: String| Err(Error::Parameters { organism: "induction".into(), why });
+        let sizes = [
+            ("batch", self.batch, 1 << 16),
+            ("vocab", self.vocab, 1 << 16),
+            ("seq", self.seq, 1 << 12),
+            ("d_model", self.d_model, 1 << 12),
+            ("n_layers", self.n_layers, 64),
+        ];
+        if let Some((name, n, most)) = sizes.into_iter().find(|(_, n, most)| n > most) {
+            return bad(format!("{name} = {n} is too large; hint: at most {most}"));
+        }
         if self.period_min == 0 || self.period_min > self.period_max {
             return bad(format!("no period lies in {}..={}", self.period_min, self.period_max));
         }

@@ -171,9 +171,14 @@ impl Recipe {
                 self.n_heads, self.d_model
             ));
         }
-        for (name, n) in [("d_model", self.d_model), ("d_mlp", self.d_mlp), ("batch", self.batch)] {
-            if n > 1 << 20 {
-                return bad(format!("{name} = {n} is too large"));
+        let sizes = [
+            ("d_model", self.d_model, 1 << 13),
+            ("d_mlp", self.d_mlp, 1 << 16),
+            ("batch", self.batch, 1 << 20),
+        ];
+        for (name, n, most) in sizes {
+            if n > most {
+                return bad(format!("{name} = {n} is too large; hint: at most {most}"));
             }
         }
         if !(0.0..=1.0).contains(&self.train_share) || self.training_pairs() == 0 {

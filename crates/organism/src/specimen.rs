@@ -131,12 +131,21 @@ impl Specimen {
         let text = std::fs::read_to_string(&path).map_err(|e| {
             bad(&path, format!("{e}; hint: a specimen is a folder that `flyroom breed` wrote"))
         })?;
-        let spec: Spec = serde_json::from_str(&text).map_err(|e| bad(&path, e.to_string()))?;
+        let damaged = |path: &Path, why: &dyn std::fmt::Display| {
+            bad(
+                path,
+                format!("{why}; hint: the file is damaged: breed or bring the specimen again"),
+            )
+        };
+        let spec: Spec = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
         if spec.schema != 1 {
             return Err(bad(&path, format!("schema {} is newer than this program", spec.schema)));
         }
         let model = dir.join("model.safetensors");
-        let (mut tensors, _) = read_safetensors(&model)?;
+        let (mut tensors, _) = read_safetensors(&model).map_err(|e| match e {
+            flyroom_network::Error::Format { why, .. } => damaged(&model, &why),
+            other => other.into(),
+        })?;
         let mut weights = BTreeMap::new();
         for (name, _) in Network::parameters(&spec.architecture)? {
             let raw =
@@ -146,8 +155,8 @@ impl Specimen {
                 .ok_or_else(|| bad(&model, format!("tensor '{name}' does not hold f32")))?;
             weights.insert(name, t);
         }
-        let mut network = Network::new(spec.architecture.clone(), weights)
-            .map_err(|e| bad(&model, e.to_string()))?;
+        let mut network =
+            Network::new(spec.architecture.clone(), weights).map_err(|e| damaged(&model, &e))?;
         if network.hash() != spec.weights {
             return Err(bad(
                 &model,

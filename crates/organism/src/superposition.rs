@@ -389,7 +389,14 @@ impl Superposition {
             ("batch", recipe.batch),
         ];
         if let Some((name, n)) = sizes.into_iter().find(|(_, n)| *n == 0 || *n > 1 << 20) {
-            return bad(format!("{name} = {n} is not a size"));
+            return bad(format!("{name} = {n} is not a size; hint: from 1 to {}", 1 << 20));
+        }
+        let [features, hidden, batch] = sizes.map(|(_, n)| n as u64);
+        if features * hidden > 1 << 26 || features * batch > 1 << 28 {
+            return bad(format!(
+                "n_features = {features}, d_hidden = {hidden} and batch = {batch} are too much \
+                 together; hint: n_features times d_hidden at most 2^26, times batch at most 2^28"
+            ));
         }
         if !(recipe.p_active > 0.0 && recipe.p_active <= 1.0) {
             return bad(format!("p_active = {} is not in (0, 1]", recipe.p_active));

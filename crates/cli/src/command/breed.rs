@@ -39,7 +39,7 @@ pub fn seeds(text: &str) -> Result<std::ops::Range<u64>> {
         }
     };
     if range.is_empty() {
-        bail!("--seeds {text}: this is no seed; hint: the end is exclusive, 0..1 is seed 0");
+        bail!("--seeds {text}: there is no seed in it; hint: the end is exclusive, 0..1 is seed 0");
     }
     Ok(range)
 }
@@ -217,10 +217,10 @@ impl<'a> Breeding<'a> {
         };
         let result = organism.breed(parameters, seed, cx, &nursery).map_err(|e| {
             let text = e.to_string();
-            let ours = text.contains("checkpoint.safetensors") && !text.contains("hint: ");
-            let way_out =
-                if ours { "; hint: delete this file to breed from the start" } else { "" };
-            anyhow::anyhow!("{text}{way_out}")
+            if text.contains("checkpoint.safetensors") && !text.contains("hint: ") {
+                return anyhow::anyhow!("{text}; hint: delete this file to breed from the start");
+            }
+            anyhow::Error::from(e)
         })?;
         drop(steps_done);
         let metrics = organism.measure(parameters, &result.network, cx)?;

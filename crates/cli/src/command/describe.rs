@@ -110,7 +110,11 @@ pub fn text(d: &Description) -> String {
             })
             .collect();
         out.push_str(&output::table(&["edge", "score", "circuit", "remark"], &rows));
-        out.push_str(&format!("{} of {} edges kept\n", edges.len(), d.edges.len()));
+        let more = match d.edges.len().saturating_sub(rows.len()) {
+            0 => String::new(),
+            n => format!("; {n} more with smaller scores"),
+        };
+        out.push_str(&format!("{} of {} edges kept{more}\n", edges.len(), d.edges.len()));
     }
     for grid in &d.grids {
         out.push_str(&grid_text(grid));

@@ -116,10 +116,10 @@ pub fn submit(
     }
     let kept = kept(dir, &specimen.id(), apart);
     let path = kept.join(ISSUED);
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!(
-            "{}: no exam of this specimen; hint: `flyroom exam {organism} --out DIR` makes one, and \
-             --apart says where the examiner's side lies",
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        anyhow::anyhow!(
+            "{}: no exam of this specimen ({e}); hint: `flyroom exam {organism} --out DIR` makes one, \
+             and --apart says where the examiner's side lies",
             path.display()
         )
     })?;

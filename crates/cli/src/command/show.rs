@@ -190,7 +190,11 @@ fn file(path: &Path, as_json: bool) -> Result<bool> {
     let value: Value = match serde_json::from_str(&text) {
         Ok(value) => value,
         Err(e) if path.extension().is_some_and(|e| e == "json") => {
-            bail!("{}: not JSON ({e})", path.display())
+            let kind = super::kind::name(path);
+            bail!(
+                "{}: {kind}, and not whole JSON ({e}); hint: run the command again that wrote it",
+                path.display()
+            )
         }
         // A curve, a ledger, a plan, a table: lines that speak for themselves.
         Err(_) => {

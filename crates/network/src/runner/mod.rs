@@ -26,6 +26,8 @@ pub use attribution::GradientPath;
 pub(crate) use place::{Placed, check_bases};
 pub(crate) use rows::group_key;
 
+/// Sites that an error names at most.
+const SITES_NAMED: usize = 12;
 /// Floats that the largest site of one batch may hold.
 const BATCH_FLOATS: usize = 1 << 21;
 
@@ -120,7 +122,15 @@ impl<'a> Runner<'a> {
             text: name.into(),
             why: match nearest(name, self.sites.keys()) {
                 Some(near) => format!("this network has no such site; did you mean '{near}'?"),
-                None => "this network has no such site".into(),
+                None => {
+                    let names: Vec<&str> = self.sites.keys().map(String::as_str).collect();
+                    let more = match names.len().saturating_sub(SITES_NAMED) {
+                        0 => String::new(),
+                        n => format!(" and {n} more"),
+                    };
+                    let first = names[..names.len().min(SITES_NAMED)].join(", ");
+                    format!("this network has no such site; hint: it has {first}{more}")
+                }
             },
         })
     }

@@ -89,7 +89,7 @@ impl Compressed {
         let recipe: Recipe = typed(self.name, parameters)?;
         let bad = |why: String| Err(Error::Parameters { organism: self.name.into(), why });
         if recipe.batch == 0 || recipe.batch > 1 << 16 {
-            return bad(format!("batch = {} is not a size", recipe.batch));
+            return bad(format!("batch = {} is not a size; hint: from 1 to 65536", recipe.batch));
         }
         if !(recipe.lr > 0.0 && recipe.lr <= 10.0) {
             return bad(format!("lr = {} is not in (0, 10]", recipe.lr));
