@@ -9,13 +9,14 @@ cd "$(mktemp -d)"
 weights() { # organism, steps, more
   flyroom breed "$1" --set steps="$2" --out "$(mktemp -d)" --quiet --json "${@:3}" | grep '"weights"'
 }
-for line in "superposition-5-2 200" "induction 1"; do
-  read -r organism steps <<< "$line"
+for line in "superposition-5-2 200" "induction 1 --set warmup=1"; do
+  read -r organism steps more <<< "$line"
   printf '%s\n' "$organism"
-  weights "$organism" "$steps" | tee "$organism.txt"
+  # shellcheck disable=SC2086
+  weights "$organism" "$steps" $more | tee "$organism.txt"
   for way in "--threads 1" "--threads 3" "--kernels portable --threads 2"; do
     # shellcheck disable=SC2086
-    weights "$organism" "$steps" $way | cmp - "$organism.txt"
+    weights "$organism" "$steps" $more $way | cmp - "$organism.txt"
     printf '    the same with %s\n' "$way"
   done
 done

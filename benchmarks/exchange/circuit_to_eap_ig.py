@@ -75,7 +75,7 @@ def compare(specimen, pairs):
     return apart <= 1e-3 * largest and off <= 1e-6 * largest
 
 
-run("breed", "modular-addition-mini", "--set", "steps=200", "--out", ".")
+run("breed", "modular-addition-mini", "--set", "steps=200", "--set", "cooldown=100", "--out", ".")
 task = ["--organism", "induction", "--set", "vocab=8", "--set", "seq=9", "--set", "period_min=3", "--set", "period_max=6"]
 run("import", "transformer-lens", model_folder, *task, "--out", ".")
 good = compare("modular-addition-mini-0", 10000)

@@ -5,14 +5,14 @@ use crate::assemble::{Finished, Layout, assemble};
 use crate::foreign::{self, Foreign};
 use crate::key::{CellSpec, Key};
 use crate::plan::own::Own;
-use crate::plan::{Catalog, EntryInfo, OrganismEntry, PROGRAM, Plan, SetInfo};
+use crate::plan::{Catalog, EntryInfo, OrganismEntry, PROGRAM, Plan, RASP, SetInfo};
 use crate::schedule::{CellId, Observer, Outcome, Schedule};
 use crate::store::{Keep, Store};
 use crate::twins::{self, Said};
 use crate::work::{Bench, Labels};
 use flyroom_explanation::rasp::Script;
 use flyroom_organism::twins::Mechanism;
-use flyroom_organism::{Parameters, Spec, Specimen, Truth};
+use flyroom_organism::{Parameters, Spec, Specimen, Truth, consistent, with_defaults};
 use flyroom_tensor::Context;
 use flyroom_validate::METRICS;
 use serde::Serialize;
@@ -364,16 +364,26 @@ fn own_of(entry: &OrganismEntry, folder: &Path) -> Result<Option<Own>, Fault> {
     let here = folder.join(path);
     let found = foreign::beside(folder, path, &kept_file(entry));
     let program = (found != here).then(|| folder.join(foreign::INPUTS).join(kept_as(entry)));
-    let own = Own::read(&found, program).map_err(|e| format!("organism `{}`: {e}", entry.name))?;
+    let named = |e: Fault| format!("organism `{}`: {e}", entry.name);
+    let own = Own::read(&found, program).map_err(named)?;
+    let mut all: Parameters = own.parameters.clone().into_iter().collect();
+    all.extend(entry.set.clone());
+    consistent(&all).map_err(|e| named(e.into()))?;
     Ok(Some(own))
 }
 
-/// The text of the RASP program that an organism is; that it is one is checked, so that a run says
-/// so before it computes anything.
+/// The text of the RASP program that an organism is; that it can be compiled is checked, so that a run
+/// says so before it computes anything.
 fn program_of(entry: &OrganismEntry, folder: &Path) -> Result<Option<String>, Fault> {
     let Some(path) = &entry.program else { return Ok(None) };
     let path = foreign::beside(folder, path, &kept_as(entry));
     let (_, text) = Script::read(&path).map_err(|e| format!("organism `{}`: {e}", entry.name))?;
+    let mut all: Parameters = entry.set.clone().into_iter().collect();
+    all.insert(PROGRAM.into(), text.clone().into());
+    let organism = flyroom_organism::find(RASP)?;
+    with_defaults(organism, &all)
+        .and_then(|all| organism.task(&all, Some(1)))
+        .map_err(|e| format!("organism `{}`: {}", entry.name, e.in_file(&path)))?;
     Ok(Some(text))
 }
 

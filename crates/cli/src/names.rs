@@ -1,15 +1,21 @@
 //! Names and values on the command line: what is not known is answered with the nearest that is.
 
 use anyhow::{Result, bail};
-use flyroom_organism::{Parameters, nearest, overlaid, with_defaults};
+use flyroom_organism::{
+    Parameters, consistent, frozen_set, frozen_sets, nearest, overlaid, with_defaults,
+};
 use serde_json::Value;
 
-/// `; hint: did you mean ...?` where a name is near, else the names that there are.
+/// Names that a hint lists at most.
+const LISTED: usize = 24;
+
+/// `; hint: did you mean ...?` where a name is near, else the names that there are, or where they are listed.
 pub fn hint<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     match nearest(wrong, known.iter().copied()) {
         Some(n) => format!("; hint: did you mean '{n}'?"),
         None if known.is_empty() => "; hint: it has none".into(),
+        None if known.len() > LISTED => format!("; hint: `flyroom list` names all {}", known.len()),
         None => format!("; hint: there are {}", known.join(", ")),
     }
 }
@@ -41,11 +47,18 @@ pub fn organism(
 ) -> Result<(&'static dyn flyroom_organism::Organism, Parameters)> {
     let all = flyroom_organism::registry();
     let Some(found) = all.iter().find(|o| o.entry().name == name) else {
-        let near = hint(name, all.iter().map(|o| o.entry().name));
+        if let Some(set) = frozen_set(name) {
+            let members: Vec<&str> = set.members.iter().map(|m| m.organism.as_str()).collect();
+            bail!("'{name}' is a set; hint: name one of its organisms: {}", members.join(", "));
+        }
+        let sets = frozen_sets().iter().map(|s| s.name.as_str());
+        let near = hint(name, all.iter().map(|o| o.entry().name).chain(sets));
         bail!("no organism '{name}'{near}");
     };
     check(name, &found.defaults(), set)?;
-    Ok((*found, with_defaults(*found, set)?))
+    let parameters = with_defaults(*found, set)?;
+    consistent(&parameters).map_err(|why| anyhow::anyhow!("{name}: {why}"))?;
+    Ok((*found, parameters))
 }
 
 /// A decompose method and all its parameters.

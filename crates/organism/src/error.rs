@@ -1,6 +1,7 @@
 //! What can go wrong while an organism is bred, stored or read.
 
-use std::path::PathBuf;
+use flyroom_explanation::rasp::Script;
+use std::path::{Path, PathBuf};
 
 /// Errors name the organism, the parameter or the file.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,18 @@ pub enum Error {
         organism: String,
         /// What is wrong.
         why: String,
+    },
+    /// A variable of a program that no network computes here.
+    #[error("organism {organism}: variable '{variable}' cannot be compiled: {why}; hint: {hint}")]
+    Variable {
+        /// Which organism.
+        organism: String,
+        /// Which variable.
+        variable: String,
+        /// What is wrong.
+        why: String,
+        /// What to do.
+        hint: String,
     },
     /// Training left the numbers.
     #[error("organism {organism}, seed {seed}: the loss is {loss} at step {step}")]
@@ -70,4 +83,38 @@ pub enum Error {
         /// What was frozen.
         frozen: String,
     },
+}
+
+impl Error {
+    /// A variable that cannot be compiled; `why` may end with its own hint.
+    pub(crate) fn variable(organism: &str, variable: &str, why: &str) -> Self {
+        let hint = "`flyroom show rasp` says what can be compiled";
+        let (why, hint) = why.split_once("; hint: ").unwrap_or((why, hint));
+        let (organism, variable) = (organism.into(), variable.into());
+        Self::Variable { organism, variable, why: why.into(), hint: hint.into() }
+    }
+
+    /// The same with the line of the program's text, where it is about one.
+    pub(crate) fn in_text(self, text: &str) -> Self {
+        match self {
+            Self::Variable { variable, why, hint, .. } => {
+                let why = format!("variable '{variable}' cannot be compiled: {why}");
+                let at = Script::point_at(text, &variable, &why, &hint);
+                Self::Explanation(Box::new(at).into())
+            }
+            other => other,
+        }
+    }
+
+    /// The same with the name of the file in which the text lies, where it is about a place in one.
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::Explanation(flyroom_explanation::Error::Text(source)) => {
+                let path = path.into();
+                Self::Explanation(flyroom_explanation::Error::TextFile { path, source })
+            }
+            other => other,
+        }
+    }
 }

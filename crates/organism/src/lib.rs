@@ -74,7 +74,7 @@ pub use gauge::Gauge;
 pub use names::{named, nearest};
 pub use nulls::norm_matched;
 pub use organism::{Entry, Organism, Route, Source, Standing, defaults_of, typed, with_defaults};
-pub use parameters::{Parameters, as_default, overlaid};
+pub use parameters::{Parameters, as_default, consistent, overlaid};
 pub use places::Places;
 pub use process::Process;
 pub use progress_measures::{Dated, Progress, ProgressMeasures};

@@ -45,6 +45,24 @@ pub fn as_default(value: &Json, default: &Json) -> Json {
     }
 }
 
+/// Fails where parameters cannot go together although each is possible: a rise or a fall of the learning
+/// rate that is longer than the training, which would never reach `lr`. The error names both, and the way
+/// out. Nothing is asked of what is not trained, or for 0 steps, as untrained twins are.
+pub fn consistent(all: &Parameters) -> Result<(), String> {
+    let whole = |name: &str| all.get(name).and_then(Json::as_u64);
+    let Some(steps) = whole("steps").filter(|&n| n > 0) else { return Ok(()) };
+    for name in ["warmup", "cooldown"] {
+        if let Some(n) = whole(name).filter(|&n| n > steps) {
+            return Err(format!(
+                "{name} = {n} is longer than steps = {steps}, so the learning rate never reaches lr; \
+                 hint: {name} = {} goes with {steps} steps, 0 is none",
+                steps / 2
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +87,26 @@ mod tests {
         assert_eq!(all(json!({ "steps": 7 }))["steps"].to_string(), "7");
         assert_ne!(all(json!({ "weight_decay": 1 })), all(json!({ "weight_decay": 1.5 })));
         assert!(overlaid(defaults, &of(json!({ "step": 7 }))).unwrap_err().contains("steps"));
+    }
+
+    #[test]
+    fn a_fall_of_the_learning_rate_longer_than_the_training_is_refused_by_both_names() {
+        let asked = |set: Json| consistent(&of(set));
+        for name in ["warmup", "cooldown"] {
+            let e = asked(json!({ "steps": 300, name: 2000 })).unwrap_err();
+            assert!(e.contains(&format!("{name} = 2000")) && e.contains("steps = 300"), "{e}");
+            assert!(e.contains("hint: ") && e.contains("150"), "{e}");
+            // What the hint says goes.
+            assert_eq!(asked(json!({ "steps": 300, name: 150 })), Ok(()));
+            assert_eq!(asked(json!({ "steps": 300, name: 300 })), Ok(()));
+            // Untrained twins, a share of the steps (as dictionaries have it), and what is not trained.
+            assert_eq!(asked(json!({ "steps": 0, name: 2000 })), Ok(()));
+            assert_eq!(asked(json!({ "steps": 300, name: 0.05 })), Ok(()));
+            assert_eq!(asked(json!({ name: 2000 })), Ok(()));
+        }
+        for o in crate::registry() {
+            assert_eq!(consistent(&o.defaults()), Ok(()), "{}", o.entry().name);
+        }
     }
 
     #[test]

@@ -106,28 +106,37 @@ pub(crate) fn compile(organism: &str, script: &Script) -> Result<Compiled, Error
         bos: v as u32,
         length: n,
     };
-    labelled.says_everything().map_err(bad)?;
+    labelled.says_everything()?;
     let network = weights::network(organism, &lowered, &layout, v + 1, n)?;
     Ok(Compiled { network, labelled })
 }
 
+/// Compiles a program from its text, for sequences of its own length or, if that is not 0, of another.
+pub(crate) fn compile_text(organism: &str, text: &str, length: usize) -> Result<Compiled, Error> {
+    let mut script: Script = text.parse()?;
+    if length > 0 {
+        script.length = length;
+    }
+    compile(organism, &script).map_err(|e| e.in_text(text))
+}
+
 impl Labelled {
     /// Fails where a variable has a value of which the program says nothing.
-    fn says_everything(&self) -> Result<(), String> {
+    fn says_everything(&self) -> Result<(), Error> {
         for n in 1..=self.length {
-            for (s, trace) in self.traces(n).map_err(|e| e.to_string())? {
+            for (s, trace) in self.traces(n)? {
                 for (name, values) in trace.iter() {
                     if let Some(i) = values.iter().position(|v| *v == Value::Unknown) {
                         let input: Vec<String> =
                             self.values(&s).iter().map(Value::to_string).collect();
-                        return Err(format!(
-                            "variable '{name}' cannot be compiled: on '{}' the program does not \
-                             say what it is at index {i} (it is computed from several different \
-                             values at once, by a division by zero, or from what no table \
-                             holds); hint: select one key, use mean(...) for numbers, or give the \
-                             table an 'else'",
+                        let why = format!(
+                            "on '{}' the program does not say what it is at index {i} (it is \
+                             computed from several different values at once, by a division by \
+                             zero, or from what no table holds); hint: select one key, use \
+                             mean(...) for numbers, or give the table an 'else'",
                             input.join(" ")
-                        ));
+                        );
+                        return Err(Error::variable(&self.name, name, &why));
                     }
                 }
             }
@@ -238,11 +247,7 @@ impl Rasp {
         if text.trim().is_empty() {
             return Err(bad("no program; hint: --set program=\"$(cat FILE.rasp)\"".into()));
         }
-        let mut script: Script = text.parse()?;
-        if settings.length > 0 {
-            script.length = settings.length;
-        }
-        compile(self.name, &script)
+        compile_text(self.name, text, settings.length)
     }
 }
 

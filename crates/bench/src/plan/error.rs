@@ -76,6 +76,9 @@ pub enum PlanProblem {
         /// What it is.
         found: String,
     },
+    /// Parameters that are each possible and not together.
+    #[error("{0}")]
+    Inconsistent(String),
     /// The same entry with the same parameters, twice.
     #[error("{what} stands twice; first in line {first_line}")]
     Duplicate {

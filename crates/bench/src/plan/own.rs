@@ -19,6 +19,7 @@
 use std::path::{Path, PathBuf};
 
 use flyroom_explanation::rasp::Script;
+use flyroom_organism::consistent;
 use toml::de::DeTable;
 
 use super::catalog::EntryInfo;
@@ -91,7 +92,8 @@ impl Own {
         // Sizes and rates, before anything is computed.
         let organism = flyroom_organism::find(TRAINED)?;
         let all = parameters.clone().into_iter().collect();
-        organism.task(&all, Some(1)).map_err(|e| format!("{file}: {e}"))?;
+        consistent(&all).map_err(|e| format!("{file}: {e}"))?;
+        organism.task(&all, Some(1)).map_err(|e| format!("{file}: {}", e.in_file(&place)))?;
         Ok(Self { parameters, text, program })
     }
 }

@@ -19,6 +19,7 @@ use super::{
     TRAINED,
 };
 use crate::canonical;
+use flyroom_organism::consistent;
 
 /// More seeds than anyone runs: a typo, not a plan.
 const MOST_SEEDS: u64 = 1_000_000;
@@ -79,9 +80,10 @@ pub(super) fn parse(
             plan.organisms.extend(section.set(set, catalog, &mut seen)?);
             continue;
         }
-        let info =
-            section.known("organism", &name, catalog.map(|c| c.organisms.as_slice()), |_| true)?;
+        let known = catalog.map(|c| c.organisms.as_slice());
+        let info = section.known("organism", &name, known, |_| true, sets)?;
         let set = section.parameters(&name, info)?;
+        section.consistent(info, &set)?;
         seen.once(section, &format!("organism `{name}`"), &[&name], info, &set)?;
         plan.organisms.push(OrganismEntry {
             label: name.clone(),
@@ -117,7 +119,9 @@ pub(super) fn parse(
         let program = section.program()?;
         let methods = catalog.map(|c| c.methods.as_slice());
         let info = match program {
-            None => section.known(&format!("{step} method"), &name, methods, |i| i.step == step)?,
+            None => {
+                section.known(&format!("{step} method"), &name, methods, |i| i.step == step, &[])?
+            }
             Some(_) => {
                 section.free("command", &name, methods.unwrap_or_default())?;
                 None
@@ -146,7 +150,7 @@ pub(super) fn parse(
     for section in &metrics {
         section.only(&["name", "organisms"])?;
         let name = section.name()?;
-        section.known("metric", &name, catalog.map(|c| c.metrics.as_slice()), |_| true)?;
+        section.known("metric", &name, catalog.map(|c| c.metrics.as_slice()), |_| true, &[])?;
         seen.once(section, &format!("metric `{name}`"), &[&name], None, &Parameters::new())?;
         let organisms = section.organisms(&plan.organisms)?;
         plan.metrics.push(MetricEntry { name, organisms });
@@ -486,13 +490,15 @@ impl<'a> Section<'a> {
         items.iter().map(section).collect()
     }
 
-    /// The entry of the registry; `None` where there is no catalog to ask.
+    /// The entry of the registry; `None` where there is no catalog to ask. The name of a set may be what
+    /// was meant where one may stand.
     fn known<'c>(
         &self,
         noun: &str,
         name: &str,
         entries: Option<&'c [EntryInfo]>,
         applies: impl Fn(&EntryInfo) -> bool,
+        sets: &[SetInfo],
     ) -> Result<Option<&'c EntryInfo>, PlanError> {
         let Some(entries) = entries else { return Ok(None) };
         if let Some(info) = entries.iter().find(|info| info.name == name && applies(info)) {
@@ -500,7 +506,10 @@ impl<'a> Section<'a> {
         }
         let hint = match entries.iter().find(|info| info.name == name) {
             Some(other) => Some(format!("`{name}` belongs to step = \"{}\"", other.step)),
-            None => suggest(name, entries.iter().filter(|i| applies(i)).map(|i| i.name.as_str())),
+            None => {
+                let names = entries.iter().filter(|i| applies(i)).map(|i| i.name.as_str());
+                suggest(name, names.chain(sets.iter().map(|s| s.name.as_str())))
+            }
         };
         let problem = PlanProblem::UnknownName { noun: noun.to_owned(), name: name.to_owned() };
         Err(self.reader.error(self.place_of("name"), problem, hint))
@@ -511,6 +520,16 @@ impl<'a> Section<'a> {
             Some(set) => set.values(entry, info),
             None => Ok(Parameters::new()),
         }
+    }
+
+    /// Fails where parameters cannot go together.
+    fn consistent(&self, info: Option<&EntryInfo>, set: &Parameters) -> Result<(), PlanError> {
+        let Some(info) = info else { return Ok(()) };
+        consistent(&info.fill(set).into_iter().collect()).map_err(|why| {
+            let (why, hint) = why.split_once("; hint: ").unwrap_or((&why, ""));
+            let problem = PlanProblem::Inconsistent(why.to_owned());
+            self.reader.error(self.place_of("set"), problem, Some(hint.to_owned()))
+        })
     }
 
     /// The table of a key.

@@ -18,7 +18,7 @@ set = { context = 6, steps = 800, cooldown = 600, lr = 0.006 }
 
 [[organism]]
 name = "ring-7"
-set = { steps = 1000 }
+set = { steps = 1000, cooldown = 700 }
 
 [[method]]
 step = "decompose"

@@ -281,6 +281,19 @@ fn a_set_stands_for_its_organisms_with_their_own_parameters() {
 }
 
 #[test]
+fn a_slip_in_the_name_of_a_set_and_a_cooldown_beyond_the_steps_are_told_with_their_line() {
+    let wrong = |organism: &str| {
+        let text = format!("name = \"p\"\n[[organism]]\n{organism}\n");
+        Plan::parse(&text, "plan.toml", &flyroom_bench::run::catalog()).unwrap_err().to_string()
+    };
+    let e = wrong("name = \"flyroom6\"");
+    assert!(e.starts_with("plan.toml:3: ") && e.contains("did you mean `flyroom-6`?"), "{e}");
+    let e = wrong("name = \"ring-7\"\nset = { steps = 300 }");
+    assert!(e.starts_with("plan.toml:4: cooldown = 2000 is longer than steps = 300"), "{e}");
+    assert!(e.contains("\nhint: cooldown = 150 goes"), "{e}");
+}
+
+#[test]
 fn a_run_of_a_set_is_opened_again_as_the_same_run() {
     let text = "name = \"p\"\n[[organism]]\nname = \"flyroom-6\"\n\
                 [[method]]\nstep = \"decompose\"\nname = \"pca\"\norganisms = [\"induction\"]\n";

@@ -1,9 +1,9 @@
 //! `flyroom show FILE.rasp`: the variables of a program, and with `--prompt` what each holds.
 
 use crate::args::Ask;
-use crate::output;
+use crate::{names, output};
 use anyhow::{Result, bail};
-use flyroom_bench::plan::PROGRAM;
+use flyroom_bench::plan::{PROGRAM, RASP};
 use flyroom_explanation::Value;
 use flyroom_explanation::rasp::{Interpreter, Overrides, Script};
 use flyroom_organism::Parameters;
@@ -26,12 +26,15 @@ fn read(path: &Path) -> Result<(Script, String)> {
     Ok(Script::read(path)?)
 }
 
-/// Makes the text of a file the parameter of the organism that it is; gives the file's name.
+/// Makes the text of a file the parameter of the organism that it is; gives the file's name. What cannot be
+/// compiled is told with the file and the line.
 pub fn organism(path: &Path, set: &mut Parameters) -> Result<String> {
     let (_, text) = read(path)?;
     if set.insert(PROGRAM.into(), text.into()).is_some() {
         bail!("--set {PROGRAM}: {} is given too; hint: leave one out", path.display());
     }
+    let (organism, all) = names::organism(RASP, set)?;
+    organism.task(&all, Some(1)).map_err(|e| e.in_file(path))?;
     Ok(path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
 }
 

@@ -62,7 +62,7 @@ fn superposition_has_one_id_with_any_kernels_and_threads() {
 fn induction_has_one_id_with_any_kernels_and_threads() {
     // Small sequences: evaluation is most of the time.
     one_id(
-        "breed induction --set steps=6 --set batch=8 --set vocab=24 --set seq=20 \
+        "breed induction --set steps=6 --set warmup=2 --set batch=8 --set vocab=24 --set seq=20 \
          --set period_min=4 --set period_max=8",
     );
 }

@@ -147,7 +147,10 @@ fn errors_say_what_and_what_to_do() {
     let dir = scratch();
     for (arguments, what, way_out) in [
         ("breed superpositon-5-2", "superpositon-5-2", "did you mean 'superposition-5-2'"),
-        ("breed nothing-like-it-at-all", "nothing-like-it-at-all", "there are superposition-5-2"),
+        ("breed nothing-like-it-at-all", "nothing-like-it-at-all", "`flyroom list` names all"),
+        ("breed flyroom6", "flyroom6", "did you mean 'flyroom-6'"),
+        ("exam flyroom-6 --out x", "is a set", "superposition-40-10"),
+        ("breed ring-7 --set steps=300", "cooldown = 2000 is longer than steps = 300", "150"),
         ("breed superposition-5-2 --set step=20", "'step'", "did you mean 'steps'"),
         ("breed superposition-5-2 --set steps=many", "steps", "hint:"),
         ("breed superposition-5-2 --set steps", "--set steps", "KEY=VALUE"),
@@ -198,6 +201,43 @@ fn data_goes_to_stdout_and_words_to_stderr() {
     assert_eq!((quiet.stderr.as_str(), quiet.stdout), ("", first.stdout));
     let shown = line(dir.path(), "show superposition-5-2-0 --json").json();
     assert_eq!(shown["id"], first_id(&again.json()));
+}
+
+#[test]
+fn a_parameter_has_one_id_however_its_number_is_spelt() {
+    let dir = scratch();
+    let id = |value: &str| {
+        let ask = "breed superposition-5-2 --set steps=2 --set batch=8 --json --quiet";
+        let ask = format!("{ask} --set weight_decay={value} --out {value}");
+        first_id(&line(dir.path(), &ask).json())
+    };
+    assert_eq!(id("1"), id("1.0"));
+    assert_ne!(id("1"), id("0.5"));
+}
+
+#[test]
+fn a_card_takes_the_place_of_no_other() {
+    let dir = scratch();
+    let say = |arguments: &str| {
+        let ran = line(dir.path(), arguments);
+        assert_eq!(ran.code, Some(0), "{arguments}: {}", ran.stderr);
+        ran.stderr
+    };
+    let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a card");
+    let of = "superposition-5-2-0";
+    say("breed superposition-5-2 --set steps=2 --set batch=8 --out .");
+    say(&format!("decompose {of} --method pca --out parts"));
+    say(&format!("decompose {of} --method random --out others"));
+    say(&format!("validate {of} parts"));
+    let first = read("card.json");
+    assert!(say(&format!("validate {of} others")).contains("written to card-2.json"));
+    // The same card once more is the same file.
+    assert!(say(&format!("validate {of} parts")).contains("written to card.json"));
+    assert!(!dir.path().join("card-3.json").exists() && read("card.json") == first);
+    let refused = line(dir.path(), &format!("validate {of} others --out card.json"));
+    assert_eq!(refused.code, Some(2), "{}", refused.stdout);
+    assert!(refused.stderr.contains("another card") && refused.stderr.contains("hint:"));
+    assert_eq!(read("card.json"), first);
 }
 
 fn first_id(bred: &serde_json::Value) -> serde_json::Value {

@@ -5,7 +5,7 @@ use crate::tool::{line, scratch};
 
 /// A network that is small and adds hardly anything.
 const SMALL: &str = "progress modular-addition-mini --set modulus=13 --set d_model=16 --set d_mlp=24 \
-                     --set batch=40 --set steps=60 --every 20";
+                     --set batch=40 --set steps=60 --set cooldown=20 --every 20";
 
 #[test]
 fn a_training_is_followed_to_the_weights_of_its_specimen_and_leaves_curves_and_pictures() {

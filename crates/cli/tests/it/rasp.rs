@@ -58,7 +58,7 @@ fn the_page_of_ones_own_organism_shows_what_is_printed() {
 
 /// A network for [`DIFFERENT`].
 const MINE: &str = "[task]\nprogram = \"different.rasp\"\nlength = 3\n\n[architecture]\nn_layers = 1\n\n\
-                    [recipe]\nsteps = 60\nlr = 1\n";
+                    [recipe]\nsteps = 60\nwarmup = 20\ncooldown = 20\nlr = 1\n";
 
 #[test]
 fn a_network_of_ones_own_goes_from_its_file_to_the_board() {
@@ -192,6 +192,27 @@ return different
 ";
 
 #[test]
+fn what_cannot_be_compiled_is_told_with_file_and_line() {
+    let dir = scratch();
+    let at = dir.path();
+    let put = |name: &str, text: &str| std::fs::write(at.join(name), text).expect("a file");
+    put(
+        "mix.rasp",
+        "vocabulary: a b\nlength: 3\n\nall = select(tokens, tokens, true)\n\
+         mixed = aggregate(all, indices)\nout = mixed + 1\nreturn out\n",
+    );
+    put("mix.toml", "[task]\nprogram = \"mix.rasp\"\n");
+    put("plan.toml", "name = \"p\"\n[[organism]]\nprogram = \"mix.rasp\"\n");
+    for ask in ["breed mix.rasp", "breed mix.toml", "run plan.toml"] {
+        let ran = line(at, ask);
+        assert_eq!(ran.code, Some(2), "{ask}: {}", ran.stdout);
+        let said = "mix.rasp: line 6, column 1: variable 'out' cannot be compiled: ";
+        let shown = ["error: ", said, "\n6 | out = mixed + 1\n", "\nhint: "];
+        assert!(shown.iter().all(|w| ran.stderr.contains(w)), "{ask}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_program_of_ones_own_goes_from_its_text_to_the_board() {
     let dir = scratch();
     let at = dir.path();
@@ -210,6 +231,9 @@ fn a_program_of_ones_own_goes_from_its_text_to_the_board() {
     // What it is follows from the text, and from nothing else.
     assert_eq!(bred("same-text.rasp")[1]["id"], specimens[1]["id"]);
     assert_ne!(bred("other.rasp")[1]["id"], specimens[1]["id"]);
+    // An audit names the file that it came from.
+    let audit = line(at, "audit specimens/different-1");
+    assert!(audit.stdout.starts_with("different-1: "), "{}", audit.stdout);
 
     line(at, "describe specimens/different-0 --method exact-patching --out e.json --json").json();
     let card = line(at, "validate specimens/different-0 e.json --json").json();

@@ -96,6 +96,19 @@ impl Script {
         lower::lower(text, parser::parse(text)?)
     }
 
+    /// Points at the line of a text that defines a variable, or from which a step was made that bears its
+    /// name.
+    pub fn point_at(text: &str, variable: &str, why: &str, hint: &str) -> Diagnostic {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let statements = parser::parse(text).map(|p| p.statements).unwrap_or_default();
+        let made = |name: &str| {
+            let rest = variable.strip_prefix(name);
+            rest.is_some_and(|r| r.is_empty() || r.starts_with('_'))
+        };
+        let of = statements.into_iter().filter(|s| made(&s.name)).max_by_key(|s| s.name.len());
+        Diagnostic::new(text, of.map_or(0..0, |s| s.at), why, hint)
+    }
+
     /// Reads a file; gives its text too. No more of it is read than a program may have.
     pub fn read(path: &Path) -> Result<(Self, String), Error> {
         let mut bytes = vec![];

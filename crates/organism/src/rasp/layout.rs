@@ -80,11 +80,10 @@ impl Layout {
             }
             if out.d_model > DIMENSIONS {
                 let why = format!(
-                    "with variable '{}' the program needs more than {DIMENSIONS} residual \
-                     dimensions; hint: a shorter length or a smaller vocabulary",
-                    step.name
+                    "with it the program needs more than {DIMENSIONS} residual dimensions; hint: a \
+                     shorter length or a smaller vocabulary",
                 );
-                return Err(Error::Parameters { organism: organism.into(), why });
+                return Err(Error::variable(organism, &step.name, &why));
             }
         }
         let layers = out.heads.len().max(out.neurons.len()).max(1);

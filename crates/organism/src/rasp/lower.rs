@@ -127,8 +127,7 @@ fn to_share() -> Lambda {
 
 impl Lowering<'_> {
     fn refuse<T>(&self, name: &str, why: impl std::fmt::Display) -> Result<T, Error> {
-        let why = format!("variable '{name}' cannot be compiled: it {why}");
-        Err(Error::Parameters { organism: self.organism.into(), why })
+        Err(Error::variable(self.organism, name, &format!("it {why}")))
     }
 
     fn push(&mut self, name: &str, domain: Domain, writer: Writer) -> usize {

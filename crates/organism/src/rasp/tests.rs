@@ -151,8 +151,7 @@ fn four_programs_answer_as_tracrs_networks_do_input_by_input() {
 }
 
 fn refused(body: &str) -> String {
-    let script: Script = body.parse().unwrap();
-    compile("rasp", &script).unwrap_err().to_string()
+    compile_text("rasp", body, 0).unwrap_err().to_string()
 }
 
 #[test]
@@ -162,10 +161,19 @@ fn what_cannot_be_compiled_is_refused_by_name_with_a_way_out() {
          is_a = all == \"a\"\nreturn is_a",
     );
     assert!(e.contains("'is_a'") && e.contains("hint:"), "{e}");
+    assert!(e.starts_with("line 4, column 1: variable 'is_a' cannot be compiled"), "{e}");
     let e = refused("vocabulary: a b\nlength: 40\nx = indices + 1\nreturn x");
     assert!(e.contains("'length:'"), "{e}");
     let e = refused("vocabulary: a b\nlength: 3\nx = 7\nreturn x");
     assert!(e.contains("the same on every input") && e.contains("hint:"), "{e}");
+    // A step points at the statement that it was made from, and the file is named where there is one.
+    let e = compile_text(
+        "rasp",
+        "vocabulary: a b\nlength: 3\n\nx = 2 * (7 / (indices - 1))\nreturn x",
+        0,
+    );
+    let e = e.unwrap_err().in_file(std::path::Path::new("x.rasp")).to_string();
+    assert!(e.starts_with("x.rasp: line 4, column 1: variable 'x") && e.contains('^'), "{e}");
     let e = refused("vocabulary: a b\nlength: 3\nx = 1e30 * (indices + 0.5)\nreturn x");
     assert!(e.contains("beyond 1000000") && e.contains("hint:"), "{e}");
 }

@@ -9,14 +9,13 @@
 //! A step draws one length, the longer the likelier, and sequences of it. Classes are trained by
 //! cross-entropy, numbers and mixtures by squared error, at the positions where the program says something.
 
-use super::compile;
+use super::compile_text;
 use crate::labelled::Labelled;
 use crate::lesson::{Form, Schedule, loss};
 use crate::organism::{as_parameters, typed};
 use crate::task::cross_entropy;
 use crate::train::{Batch, Nursery, Training, init};
 use crate::{Answers, Bred, Entry, Error, Organism, Parameters, Source, Standing, Task, Truth};
-use flyroom_explanation::rasp::Script;
 use flyroom_network::{Architecture, Network, Runner};
 use flyroom_tensor::{Context, Stream};
 use serde::{Deserialize, Serialize};
@@ -62,11 +61,7 @@ impl Plan {
             return Err(bad(format!("no program; hint: {hint}")));
         }
         recipe.schedule.check().map_err(bad)?;
-        let mut script: Script = recipe.program.parse()?;
-        if recipe.length > 0 {
-            script.length = recipe.length;
-        }
-        let labelled = compile(NAME, &script)?.labelled;
+        let labelled = compile_text(NAME, &recipe.program, recipe.length)?.labelled;
         let (vocab, pos) = (labelled.vocabulary.len(), labelled.length + 1);
         let d_out = labelled.readout.dims();
         let form = recipe.form.transformer(vocab, pos, d_out, recipe.schedule.batch);
