@@ -129,14 +129,22 @@ pub fn watched(quiet: bool) -> bool {
     !quiet && std::io::stderr().is_terminal()
 }
 
-/// Columns of a terminal that a table keeps to where its last column is words.
+/// Columns of a terminal that a table with prose keeps to.
 const WIDE: usize = 100;
 /// Before words that stand on a line of their own.
 const INDENT: &str = "    ";
 
-/// Columns under headings, widths as needed; numbers are given as they shall be printed. Words of the last
-/// column that do not fit stand below their row.
+/// Columns under headings, widths as needed; numbers are given as they shall be printed.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    columns(headings, rows, usize::MAX)
+}
+
+/// A table whose last column is prose: what does not fit on a terminal stands below its row.
+pub fn table_with_prose(headings: &[&str], rows: &[Vec<String>]) -> String {
+    columns(headings, rows, WIDE)
+}
+
+fn columns(headings: &[&str], rows: &[Vec<String>], wide: usize) -> String {
     let columns = headings.len();
     let width = |c: usize| {
         rows.iter()
@@ -150,7 +158,7 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: Vec<&str>| {
         let mut text = String::new();
         for (c, cell) in cells.iter().enumerate() {
-            let fits = before_last + cell.chars().count() <= WIDE;
+            let fits = before_last + cell.chars().count() <= wide;
             if c > 0 && c + 1 == columns && !fits && cell.contains(' ') {
                 text.truncate(text.trim_end().len());
                 text.push_str(&below(cell));
@@ -206,14 +214,14 @@ mod tests {
     fn words_that_do_not_fit_beside_their_row_stand_below_it() {
         let row = |words: &str| vec!["name".repeat(15), words.to_owned()];
         let long = "word ".repeat(30);
-        let all = table(&["x", "says"], &[row("short"), row(long.trim_end())]);
+        let all = table_with_prose(&["x", "says"], &[row("short"), row(long.trim_end())]);
         let lines: Vec<&str> = all.lines().collect();
         assert!(lines.iter().all(|l| l.chars().count() <= WIDE), "{all}");
         assert!(lines[1].ends_with("  short") && lines[2] == "name".repeat(15), "{all}");
         assert_eq!(lines.len(), 5);
         assert!(lines[3].starts_with("    word word") && lines[4].starts_with("    word"), "{all}");
         // A number is no prose: it stays in its column.
-        let numbers = table(&["x", "n"], &[vec!["x".repeat(99), "12.5".into()]]);
+        let numbers = table_with_prose(&["x", "n"], &[vec!["x".repeat(99), "12.5".into()]]);
         assert_eq!(numbers.lines().count(), 2);
     }
 }

@@ -1,12 +1,15 @@
 //! Look-ups by name: what is not known is answered with the nearest that is.
 
-/// The known name that is nearest to a wrong one, if any is near: at most a third of its letters,
-/// and one, have to be changed.
+/// The known name that is nearest to a wrong one, if any is near: one letter has to be changed, or at most
+/// a third of those of the shorter, or it goes on where the wrong one ends.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|n| (strsim::damerau_levenshtein(n, wrong), n))
-        .filter(|(d, n)| *d <= n.len() / 3 + 1)
+        .filter(|(d, n)| {
+            let begun = wrong.len() >= 4 && n.starts_with(wrong);
+            begun || *d <= (n.len().min(wrong.len()) / 3).max(1)
+        })
         .min()
         .map(|(_, n)| n)
 }
@@ -33,6 +36,10 @@ mod tests {
         let known = ["topk", "pca", "random"];
         assert_eq!(nearest("tokp", known), Some("topk"));
         assert_eq!(nearest("randon", known), Some("random"));
+        assert_eq!(nearest("rand", known), Some("random"));
         assert_eq!(nearest("transformer", known), None);
+        // Short names are near to nothing but slips of theirs.
+        assert_eq!(nearest("nope", known), None);
+        assert_eq!(nearest("sae", ["das", "eap"]), None);
     }
 }

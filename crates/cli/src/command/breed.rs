@@ -303,6 +303,6 @@ pub fn print(bred: &[Value], as_json: bool) -> Result<bool> {
             ]
         })
         .collect();
-    output::data(&output::table(&["specimen", "id", "measured"], &rows));
+    output::data(&output::table_with_prose(&["specimen", "id", "measured"], &rows));
     Ok(true)
 }

@@ -78,5 +78,5 @@ fn table(what: Registry) -> String {
         .iter()
         .map(|e| columns.iter().map(|c| word(&e[*c]).unwrap_or_default()).collect())
         .collect();
-    output::table(columns, &rows)
+    output::table_with_prose(columns, &rows)
 }
