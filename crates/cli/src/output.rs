@@ -159,7 +159,11 @@ fn columns(headings: &[&str], rows: &[Vec<String>], wide: usize) -> String {
         let mut text = String::new();
         for (c, cell) in cells.iter().enumerate() {
             let fits = before_last + cell.chars().count() <= wide;
-            if c > 0 && c + 1 == columns && !fits && cell.contains(' ') {
+            let last = c > 0 && c + 1 == columns;
+            if last && !fits && *cell == headings[c] {
+                // Below it nothing stands in this column.
+                text.truncate(text.trim_end().len() + 2);
+            } else if last && !fits && cell.contains(' ') {
                 text.truncate(text.trim_end().len());
                 text.push_str(&below(cell));
                 continue;
