@@ -4,8 +4,8 @@
 
 use crate::intervention::Row;
 use crate::network::record;
-use crate::patch::{self, Shape};
-use crate::runner::{Placed, check_bases, group_key};
+use crate::patch::{self, Branch, Shape};
+use crate::runner::{Placed, Prompt, check_bases, group_key};
 use crate::{Error, Inputs, Runner};
 use flyroom_tensor::{Bindings, Graph, Program, Tensor, Value, ops::Unary};
 use std::collections::BTreeMap;
@@ -27,20 +27,22 @@ impl Runner<'_> {
         }
         let size = self.site("hook_logits")?.size();
         let mut out = vec![vec![0.0; size]; rows.len()];
-        for (shape, members) in groups.values() {
-            check_bases(shape)?;
-            for members in members.chunks(self.batch) {
-                let tangents = self.tangents(shape, members)?;
-                for (m, t) in members.iter().zip(tangents.chunks_exact(size.max(1))) {
-                    out[m.row] = t.to_vec();
+        for (shape, members) in groups.into_values() {
+            check_bases(&shape)?;
+            let prompts: Vec<Prompt> = members.into_iter().map(Prompt::of).collect();
+            for prompts in prompts.chunks(self.batch) {
+                let tangents = self.tangents(&shape, prompts)?;
+                let rows = prompts.iter().flat_map(Prompt::rows);
+                for (row, t) in rows.zip(tangents.chunks_exact(size.max(1))) {
+                    out[row] = t.to_vec();
                 }
             }
         }
         Ok(Some(out))
     }
 
-    fn tangents(&self, shape: &Shape, rows: &[Placed]) -> Result<Vec<f32>, Error> {
-        let (batch, pos) = (rows.len(), self.inputs().pos());
+    fn tangents(&self, shape: &Shape, prompts: &[Prompt]) -> Result<Vec<f32>, Error> {
+        let (batch, pos) = (prompts.len(), self.inputs().pos());
         let architecture = self.network().architecture();
         let mut g = Graph::new();
         let logits = record(&mut g, architecture, batch, pos, shape.form())?;
@@ -55,7 +57,7 @@ impl Runner<'_> {
         for (i, (site, edit)) in shape.sites.iter().enumerate() {
             let x = patch::present(&g, site)?;
             let before = now.get(site).map_or(x, |n| n.1);
-            let after = patch::apply(&mut g, i, edit, before)?;
+            let after = patch::apply(&mut g, (0, i), edit, before)?;
             now.insert(site.clone(), (x, after));
         }
         let mut tangents = vec![];
@@ -66,8 +68,9 @@ impl Runner<'_> {
             return Ok(vec![0.0; g.shape(logits).iter().product()]);
         };
         let mut program = Program::compile(&g, &[t])?;
-        let picked = self.inputs().pick(rows.iter().map(|r| r.input));
-        let leaves = self.edit_leaves(shape, rows)?;
+        let picked = self.inputs().pick(prompts.iter().map(|p| p.input));
+        let alone = [Branch { reader: None, times: 1 }];
+        let leaves = self.edit_leaves(shape, prompts, &alone)?;
         let mut bindings = Bindings::new().with_all(self.network().weights());
         match &picked {
             Inputs::Tokens { ids, .. } => bindings.bind_index("tokens", ids),

@@ -8,8 +8,10 @@ use crate::config::TransformerConfig;
 use crate::edge::{EdgeTable, Receiver, Sender};
 use crate::network::{Form, record};
 use crate::{Architecture, Error};
-use flyroom_tensor::{Graph, Tensor, Value};
+use flyroom_tensor::ops::Binary;
+use flyroom_tensor::{Graph, Part, Recording, Tensor, Value, Variants, Varied};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How one site is edited.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,10 +32,24 @@ pub(crate) enum Edit {
 pub(crate) struct Shape {
     pub sites: Vec<(String, Edit)>,
     pub edges: bool,
-    /// Where edges are patched, if it is one receiver site alone.
-    pub reader: Option<String>,
     /// Whether a site is read that only the split form has.
     pub split: bool,
+}
+
+/// Where the edges of a run are read, if it is one site alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Reader {
+    pub site: String,
+    /// Index among the receivers of the site, if it is one of several and nothing in front is edited.
+    pub at: Option<usize>,
+}
+
+/// Runs of every prompt that are edited in the same places.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Branch {
+    pub reader: Option<Reader>,
+    /// Runs of each prompt.
+    pub times: usize,
 }
 
 /// Whether a site is the input of single heads, which only the split form has.
@@ -48,48 +64,60 @@ impl Shape {
         if split { Form::Split } else { Form::Plain }
     }
 
-    /// Leaf names of edit `i`: (mask, value).
-    pub fn leaves(i: usize) -> (String, String) {
-        (format!("edit.{i}.mask"), format!("edit.{i}.value"))
+    /// Leaf names of edit `i` in a branch: (mask, value).
+    pub fn leaves(branch: usize, i: usize) -> (String, String) {
+        (format!("edit.{branch}.{i}.mask"), format!("edit.{branch}.{i}.value"))
     }
 }
 
-/// Records the network with the edits of `shape` for `batch` rows.
+/// Records the network on `batch` prompts, and beside it the runs of each branch with the edits of `shape`.
+/// Returns what each branch has at `read`: a row for each run of each prompt, or for each prompt where no
+/// edit reaches it.
 pub(crate) fn record_patched(
     architecture: &Architecture,
-    batch: usize,
-    pos: usize,
+    (batch, pos): (usize, usize),
     shape: &Shape,
-) -> Result<Graph, Error> {
+    branches: &[Branch],
+    read: &str,
+) -> Result<(Graph, Vec<Value>), Error> {
     let mut plain = Graph::new();
     record(&mut plain, architecture, batch, pos, shape.form())?;
     for (site, _) in &shape.sites {
         present(&plain, site)?;
     }
+    let read = present(&plain, read)?;
     let mut wiring = match (shape.edges, architecture) {
-        (true, Architecture::Transformer(c)) => {
-            Some(Wiring { reader: shape.reader.clone(), ..Wiring::new(c, batch, pos) })
-        }
+        (true, Architecture::Transformer(c)) => Some(Wiring::new(c, batch, pos)),
         (true, _) => return Err(Error::Architecture("only a transformer has edges".into())),
         _ => None,
     };
-    let graph = plain.edited(&mut |g, name, v| {
-        let mut now = v;
+    let mut variants = Variants::new(&plain)?;
+    let mut outputs = vec![];
+    for (b, branch) in branches.iter().enumerate() {
         if let Some(w) = &mut wiring {
-            now = w.edit(g, name, now)?;
+            w.start(b, branch.reader.clone());
         }
-        for (i, (site, edit)) in shape.sites.iter().enumerate() {
-            if site == name {
-                now = apply(g, i, edit, now)?;
+        let mut vary = |r: &mut Recording, name: &str, common: Value, now: Option<Varied>| {
+            let mut now = now;
+            if let Some(w) = &mut wiring {
+                now = w.edit(r, name, common, now)?;
             }
-        }
-        // Senders are read behind all edits of their site, so that a patched sender counts.
-        if let Some(w) = &mut wiring {
-            w.sent(g, name, now)?;
-        }
-        Ok((now != v).then_some(now))
-    })?;
-    Ok(graph)
+            for (i, (site, edit)) in shape.sites.iter().enumerate() {
+                if site == name {
+                    let x = r.whole(common, now)?;
+                    let value = apply(&mut r.graph, (b, i), edit, x)?;
+                    now = Some(Varied { value, part: None });
+                }
+            }
+            // Senders are read behind all edits of their site, so that a patched sender counts.
+            if let Some(w) = &mut wiring {
+                w.sent(r, name, common, now)?;
+            }
+            Ok(now)
+        };
+        outputs.push(variants.add(branch.times, &mut vary, read)?);
+    }
+    Ok((variants.finish(), outputs))
 }
 
 /// The site in this form of recording, or why it is not there.
@@ -105,12 +133,12 @@ pub(crate) fn present(g: &Graph, site: &str) -> Result<Value, Error> {
 /// What readers of a site see behind edit `i`.
 pub(crate) fn apply(
     g: &mut Graph,
-    i: usize,
+    (branch, i): (usize, usize),
     edit: &Edit,
     x: Value,
 ) -> Result<Value, flyroom_tensor::Error> {
     let shape = g.shape(x).to_vec();
-    let (mask, value) = Shape::leaves(i);
+    let (mask, value) = Shape::leaves(branch, i);
     let value = g.input(&value, &shape);
     match edit {
         Edit::Replace => {
@@ -142,13 +170,19 @@ pub(crate) struct Wiring {
     batch: usize,
     pos: usize,
     d_model: usize,
-    /// Each `[batch, pos, senders, d_model]`, in order of the table.
-    sent: Vec<Value>,
-    /// All of `sent` side by side, made for the first that reads it.
-    joined: Option<Value>,
+    /// The branch that is recorded.
+    branch: usize,
+    /// The only receivers that are patched; `None` is all.
+    reader: Option<Reader>,
+    /// a - a' of each sender site so far: in the common run, `[batch, pos, senders, d_model]`, and, if they
+    /// are not the same, in the variants, `[batch * times, pos, senders, d_model]`.
+    sent: Vec<(Value, Option<Value>)>,
+    /// All of `sent` side by side, made for the first that reads it, and whether they are varied.
+    joined: Option<(Value, bool)>,
     senders: usize,
-    /// The only receiver site that is patched; `None` is all.
-    reader: Option<String>,
+    /// Those of the common run, for all branches: of each site, and side by side by the count of sites.
+    common: BTreeMap<String, Value>,
+    beside: BTreeMap<usize, Value>,
 }
 
 /// Leaf with the senders' activations of the reference run, `[batch, pos, senders, d_model]`.
@@ -156,24 +190,33 @@ pub(crate) fn reference_leaf(site: &str) -> String {
     format!("reference.{site}")
 }
 
-/// Leaf with the patched edges into one receiver site, `[batch, senders so far, receivers]`.
-pub(crate) fn mask_leaf(site: &str) -> String {
-    format!("edges.{site}")
+/// Leaf with the edges into one receiver site that a branch patches, `[batch * times, senders so far,
+/// receivers]`.
+pub(crate) fn mask_leaf(branch: usize, site: &str) -> String {
+    format!("edges.{branch}.{site}")
 }
 
 impl Wiring {
     pub fn new(c: &TransformerConfig, batch: usize, pos: usize) -> Self {
-        let table = EdgeTable::new(c);
         Self {
-            table,
+            table: EdgeTable::new(c),
             batch,
             pos,
             d_model: c.d_model,
+            branch: 0,
+            reader: None,
             sent: vec![],
             joined: None,
             senders: 0,
-            reader: None,
+            common: BTreeMap::new(),
+            beside: BTreeMap::new(),
         }
+    }
+
+    /// Goes on with another branch.
+    fn start(&mut self, branch: usize, reader: Option<Reader>) {
+        (self.branch, self.reader) = (branch, reader);
+        (self.sent, self.joined, self.senders) = (vec![], None, 0);
     }
 
     /// Receivers that read at a site, in order.
@@ -181,52 +224,108 @@ impl Wiring {
         table.receivers.iter().copied().filter(|&r| receiver_site(r) == site).collect()
     }
 
-    /// [batch, pos, d_model] or [batch, pos, head, d_model] to [batch, pos, n, d_model].
-    fn as_senders(&self, g: &mut Graph, v: Value) -> Result<(Value, usize), flyroom_tensor::Error> {
-        let n =
-            g.shape(v).iter().product::<usize>() / (self.batch * self.pos * self.d_model).max(1);
-        Ok((g.reshape(v, &[self.batch, self.pos, n, self.d_model])?, n))
-    }
-
     /// Notes what a sender site wrote.
-    fn sent(&mut self, g: &mut Graph, name: &str, v: Value) -> Result<(), flyroom_tensor::Error> {
+    fn sent(
+        &mut self,
+        r: &mut Recording,
+        name: &str,
+        common: Value,
+        varied: Option<Varied>,
+    ) -> Result<(), flyroom_tensor::Error> {
         if !self.table.senders.iter().any(|&s| sender_site(s) == name) {
             return Ok(());
         }
-        let (v, n) = self.as_senders(g, v)?;
-        let shape = g.shape(v).to_vec();
-        let reference = g.input(&reference_leaf(name), &shape);
-        let difference = g.sub(reference, v)?;
-        self.sent.push(difference);
+        // [batch, pos, d_model] or [batch, pos, head, d_model] to [batch, pos, n, d_model].
+        let values: usize = r.graph.shape(common).iter().product();
+        let n = values / (self.batch * self.pos * self.d_model).max(1);
+        let shape = [self.batch, self.pos, n, self.d_model];
+        let reference = r.graph.input(&reference_leaf(name), &shape);
+        let difference = match self.common.get(name) {
+            Some(&v) => v,
+            None => {
+                let x = r.graph.reshape(common, &shape)?;
+                let v = r.graph.sub(x, reference)?;
+                self.common.insert(name.into(), v);
+                v
+            }
+        };
+        let varied = match varied {
+            Some(v) => {
+                let x = r.whole(common, Some(v))?;
+                let x = r.graph.reshape(x, &[&[self.batch * r.times()], &shape[1..]].concat())?;
+                Some(r.apply(Arc::new(Binary::Sub), &[(x, true), (reference, false)])?)
+            }
+            None => None,
+        };
+        self.sent.push((difference, varied));
         self.joined = None;
         self.senders += n;
         Ok(())
     }
 
-    /// Adds the patched edges' differences at a receiver site.
+    /// All differences so far, `[batch or batch * times, pos, senders, d_model]`, and whether they vary.
+    fn differences(&mut self, r: &mut Recording) -> Result<(Value, bool), flyroom_tensor::Error> {
+        if let Some(joined) = self.joined {
+            return Ok(joined);
+        }
+        let joined = if self.sent.iter().all(|s| s.1.is_none()) {
+            let v = match self.beside.get(&self.sent.len()) {
+                Some(&v) => v,
+                None => {
+                    let all: Vec<Value> = self.sent.iter().map(|s| s.0).collect();
+                    r.graph.concat(&all, 2)?
+                }
+            };
+            self.beside.insert(self.sent.len(), v);
+            (v, false)
+        } else {
+            let mut all = vec![];
+            for &(common, varied) in &self.sent {
+                all.push(varied.map_or_else(|| r.whole(common, None), Ok)?);
+            }
+            (r.graph.concat(&all, 2)?, true)
+        };
+        self.joined = Some(joined);
+        Ok(joined)
+    }
+
+    /// Takes the patched edges' differences off what a receiver site reads.
     fn edit(
         &mut self,
-        g: &mut Graph,
+        r: &mut Recording,
         name: &str,
-        x: Value,
-    ) -> Result<Value, flyroom_tensor::Error> {
+        common: Value,
+        now: Option<Varied>,
+    ) -> Result<Option<Varied>, flyroom_tensor::Error> {
         let receivers = Self::receivers(&self.table, name).len();
-        let elsewhere = self.reader.as_deref().is_some_and(|r| r != name);
+        let elsewhere = self.reader.as_ref().is_some_and(|r| r.site != name);
         if receivers == 0 || self.sent.is_empty() || elsewhere {
-            return Ok(x);
+            return Ok(now);
         }
-        let mask = g.input(&mask_leaf(name), &[self.batch, self.senders, receivers]);
-        let differences = match self.joined {
-            Some(v) => v,
-            None => g.concat(&self.sent, 2)?, // [batch, pos, senders, d_model]
+        let at = self.reader.as_ref().and_then(|r| r.at);
+        let part = at.map(|start| Part { axis: 2, start, len: 1 });
+        let receivers = if part.is_some() { 1 } else { receivers };
+        let (x, is_varied) = match (now, part) {
+            (Some(_), _) => (r.whole(common, now)?, true),
+            (None, Some(part)) => (r.part(common, part)?, false),
+            (None, None) => (common, false),
         };
-        self.joined = Some(differences);
-        let delta = g.einsum("bur,bpud->bprd", mask, differences)?;
-        let shape = g.shape(x).to_vec();
-        let delta = g.reshape(delta, &shape)?;
-        let moved = g.add(x, delta)?;
-        // Where nothing moves x stays, bit for bit: -0 + 0 would be +0.
-        g.select(delta, moved, x)
+        let (differences, varied) = self.differences(r)?;
+        let (batch, times) = (self.batch, r.times());
+        let leaf = mask_leaf(self.branch, name);
+        let mask = r.graph.input(&leaf, &[batch, times, self.senders, receivers]);
+        let delta = if varied {
+            let mask = r.graph.reshape(mask, &[batch * times, self.senders, receivers])?;
+            r.graph.einsum("bur,bpud->bprd", mask, differences)?
+        } else {
+            r.graph.einsum("btur,bpud->btprd", mask, differences)?
+        };
+        let mut shape = r.graph.shape(x).to_vec();
+        shape[0] = batch * times;
+        let delta = r.graph.reshape(delta, &shape)?;
+        // What no edge moves stays, bit for bit: a sum of nothing is +0, and -0 - (+0) is -0.
+        let value = r.apply(Arc::new(Binary::Sub), &[(x, is_varied), (delta, true)])?;
+        Ok(Some(Varied { value, part }))
     }
 }
 
@@ -242,14 +341,15 @@ pub(crate) fn patched_receivers(
     let mut sites: Vec<(Value, String)> =
         g.sites().map(|(name, v)| (v, name.to_string())).collect();
     sites.sort();
+    let mut r = Recording::of(std::mem::take(g));
     let mut out = vec![];
     for (x, site) in sites {
-        let moved = wiring.edit(g, &site, x)?;
-        if moved != x {
-            out.push((site.clone(), x, moved));
+        if let Some(moved) = wiring.edit(&mut r, &site, x, None)? {
+            out.push((site.clone(), x, moved.value));
         }
-        wiring.sent(g, &site, x)?;
+        wiring.sent(&mut r, &site, x, None)?;
     }
+    *g = r.graph;
     Ok(out)
 }
 

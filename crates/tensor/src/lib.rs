@@ -49,6 +49,7 @@ pub mod random;
 mod reference;
 pub mod simd;
 mod tensor;
+mod variants;
 
 pub use compile::{Bindings, Done, Program};
 pub use context::{Context, Kernels};
@@ -59,3 +60,4 @@ pub use narrow::{Narrowed, Part};
 pub use random::Stream;
 pub use reference::{Bindings64, evaluate_f64};
 pub use tensor::Tensor;
+pub use variants::{Recording, Variants, Varied, Vary};

@@ -26,7 +26,7 @@ pub struct Part {
 
 impl Part {
     /// The same indices of another axis.
-    pub(crate) fn of(self, axis: usize) -> Self {
+    pub fn of(self, axis: usize) -> Self {
         Self { axis, ..self }
     }
 
@@ -63,7 +63,7 @@ impl Demand {
 }
 
 /// The axis of `from` that is `axis` of `to`, a shape of equal size: the same length behind as many rows.
-fn through_reshape(from: &[usize], to: &[usize], axis: usize) -> Option<usize> {
+pub(crate) fn through_reshape(from: &[usize], to: &[usize], axis: usize) -> Option<usize> {
     let rows = |shape: &[usize], axis: usize| shape[..axis].iter().product::<usize>();
     (0..from.len()).find(|&i| from[i] == to[axis] && rows(from, i) == rows(to, axis))
 }

@@ -4,7 +4,7 @@ use super::Runner;
 use crate::Error;
 use crate::edge::{EdgeTable, Receiver};
 use crate::network::{Form, record};
-use crate::patch::{self, Edit, Shape};
+use crate::patch::{self, Branch, Edit, Shape};
 use crate::site::Axis;
 use flyroom_tensor::{Bindings, Graph, Program, Tensor, Value};
 use std::ops::Range;
@@ -160,9 +160,11 @@ impl Runner<'_> {
             ..Shape::default()
         };
         let architecture = self.network.architecture();
-        let mut g = patch::record_patched(architecture, pairs.len(), pos, &shape)?;
+        let alone = [Branch { reader: None, times: 1 }];
+        let size = (pairs.len(), pos);
+        let (mut g, _) = patch::record_patched(architecture, size, &shape, &alone, "hook_logits")?;
         let mut program = products(&mut g, table, sites)?;
-        let leaves: Vec<_> = (0..senders.len()).map(Shape::leaves).collect();
+        let leaves: Vec<_> = (0..senders.len()).map(|i| Shape::leaves(0, i)).collect();
         let clean = senders.iter().map(|s| self.clean(s)).collect::<Result<Vec<_>, _>>()?;
         let heads = senders
             .iter()

@@ -8,11 +8,12 @@ mod clean;
 mod held;
 mod leaves;
 mod place;
+mod prompts;
 mod rows;
 
 use crate::edge::{EdgeTable, Receiver};
 use crate::network::Form;
-use crate::patch;
+use crate::patch::{self, Branch};
 use crate::site::Site;
 use crate::{Error, Inputs, Network};
 use flyroom_tensor::{Bindings, Context, Program};
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use attribution::GradientPath;
 pub(crate) use place::{Placed, check_bases};
+pub(crate) use prompts::Prompt;
 pub(crate) use rows::group_key;
 
 /// Sites that an error names at most.
@@ -45,8 +47,16 @@ pub struct Runner<'a> {
     clean: RefCell<BTreeMap<String, Held>>,
     budget: Option<Budget>,
     means: RefCell<BTreeMap<String, Arc<Vec<f32>>>>,
-    programs: RefCell<BTreeMap<(String, usize), Program>>,
+    programs: RefCell<BTreeMap<ProgramKey, Program>>,
     slots: BTreeMap<Receiver, Slot>,
+}
+
+/// What a compiled graph computes: of how many prompts, and how many runs of each with edges read where.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct ProgramKey {
+    graph: String,
+    prompts: usize,
+    branches: Vec<Branch>,
 }
 
 /// Where a receiver reads: index among the receivers of its site, and its senders, which are the

@@ -6,6 +6,7 @@ use crate::intervention::{Operation, Row, Target};
 use crate::patch::{Edit, Shape};
 use crate::selector::Selector;
 use crate::site::{Axis, Site};
+use std::collections::BTreeMap;
 
 /// A row translated to the leaves of its graph.
 pub(crate) struct Placed {
@@ -13,8 +14,10 @@ pub(crate) struct Placed {
     pub(crate) input: usize,
     /// For each edit of the shape: (mask, value) over the site.
     pub(super) edits: Vec<(Vec<f32>, Vec<f32>)>,
-    /// For each patched edge (index into the table) the operation that gives its reference.
-    pub(super) edges: Vec<(usize, Operation)>,
+    /// Patched edges, by index into the table.
+    pub(super) edges: Vec<usize>,
+    /// For each of their senders, by index, the operation that gives its reference.
+    pub(super) references: BTreeMap<usize, Operation>,
 }
 
 /// Edits of weights in order of application.
@@ -29,7 +32,13 @@ impl Runner<'_> {
         self.check_input(row.input)?;
         let mut shape = Shape::default();
         let mut weights = vec![];
-        let mut placed = Placed { row: index, input: row.input, edits: vec![], edges: vec![] };
+        let mut placed = Placed {
+            row: index,
+            input: row.input,
+            edits: vec![],
+            edges: vec![],
+            references: BTreeMap::new(),
+        };
         for i in &row.interventions {
             match &i.target {
                 Target::Weight(s) => weights.push((s.clone(), i.operation.clone())),
@@ -39,7 +48,16 @@ impl Runner<'_> {
                     })?;
                     shape.edges = true;
                     for &e in edges {
-                        placed.edges.push((table.index(e)?, i.operation.clone()));
+                        placed.edges.push(table.index(e)?);
+                        let sender = table.sender(e.from).unwrap_or(0);
+                        let other = placed.references.insert(sender, i.operation.clone());
+                        if other.is_some_and(|other| other != i.operation) {
+                            return Err(Error::Selector {
+                                text: e.to_string(),
+                                why: "two edges of one sender with different references in one run"
+                                    .into(),
+                            });
+                        }
                     }
                 }
                 Target::Site(s) => {

@@ -1,7 +1,8 @@
 //! Patched rows: rows that share a graph and weights run together.
 
-use super::Runner;
 use super::place::{Placed, WeightEdits, check_bases, set_values};
+use super::prompts::Batch;
+use super::{ProgramKey, Runner};
 use crate::intervention::{Operation, Row};
 use crate::network::check_weight;
 use crate::patch::{self, Edit, Shape};
@@ -13,8 +14,6 @@ use std::collections::BTreeMap;
 
 /// Compiled graphs that are kept, and the bytes that their buffers may hold together.
 const MAX_PROGRAMS: usize = 256;
-/// Rows that pay for compiling a graph in which only their receiver is patched.
-const MIN_ROWS_PER_READER: usize = 32;
 const MAX_PROGRAM_BYTES: usize = 1 << 28;
 
 /// Rows that share a graph and weights.
@@ -32,6 +31,18 @@ impl Runner<'_> {
 
     /// What lies at a site in every patched row.
     pub fn run_reading(&self, rows: &[Row], site: &str) -> Result<Vec<Vec<f32>>, Error> {
+        let mut out: Vec<Vec<f32>> = vec![vec![]; rows.len()];
+        self.run_each(rows, site, &mut |row, values| out[row] = values.to_vec())?;
+        Ok(out)
+    }
+
+    /// Shows what lies at a site in every patched row (its index comes with it), in no particular order.
+    pub fn run_each(
+        &self,
+        rows: &[Row],
+        site: &str,
+        seen: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), Error> {
         self.site(site)?;
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         for (i, row) in rows.iter().enumerate() {
@@ -43,54 +54,15 @@ impl Runner<'_> {
                 .rows
                 .push(placed);
         }
-        let mut out: Vec<Vec<f32>> = vec![vec![]; rows.len()];
-        for group in self.by_reader(groups.into_values()) {
-            check_bases(&group.shape)?;
-            let edited = self.edited_weights(&group.weights)?;
+        for Group { shape, weights, rows } in groups.into_values() {
+            check_bases(&shape)?;
+            let edited = self.edited_weights(&weights)?;
             let most = if site == "hook_logits" { self.batch } else { self.inner_batch };
-            for rows in group.rows.chunks(most) {
-                let values = self.run_group(&edited, &group.shape, rows, site)?;
-                for (placed, values) in rows.iter().zip(values) {
-                    out[placed.row] = values;
-                }
+            for batch in self.batches(rows, most) {
+                self.run_batch(&edited, &shape, &batch, site, seen)?;
             }
         }
-        Ok(out)
-    }
-
-    /// Rows whose edges all end at one receiver site become groups of their own: nothing is
-    /// computed for the other receivers. Few rows do not pay for a compilation and stay together.
-    fn by_reader(&self, groups: impl Iterator<Item = Group>) -> Vec<Group> {
-        let mut out = vec![];
-        for group in groups {
-            let Group { shape, weights, rows } = group;
-            let mut parts: BTreeMap<Option<String>, Vec<Placed>> = BTreeMap::new();
-            for row in rows {
-                let mut sites = row.edges.iter().map(|(e, _)| self.reader(*e));
-                let first = sites.next().flatten();
-                let single = first.filter(|f| sites.all(|s| s == Some(*f))).map(str::to_string);
-                parts.entry(single).or_default().push(row);
-            }
-            let mut together = parts.remove(&None).unwrap_or_default();
-            for (reader, rows) in parts {
-                if rows.len() < MIN_ROWS_PER_READER {
-                    together.extend(rows);
-                } else {
-                    let shape = Shape { reader, ..shape.clone() };
-                    out.push(Group { shape, weights: weights.clone(), rows });
-                }
-            }
-            if !together.is_empty() {
-                out.push(Group { shape, weights, rows: together });
-            }
-        }
-        out
-    }
-
-    /// The site at which an edge of the table is read.
-    fn reader(&self, edge: usize) -> Option<&str> {
-        let edge = self.edges.as_ref()?.edges.get(edge)?;
-        self.slots.get(&edge.to).map(|s| s.site.as_str())
+        Ok(())
     }
 
     fn edited_weights(&self, edits: &[(Selector, Operation)]) -> Result<Weights, Error> {
@@ -120,26 +92,32 @@ impl Runner<'_> {
         Ok(weights)
     }
 
-    fn run_group(
+    fn run_batch(
         &self,
         edited: &Weights,
         shape: &Shape,
-        rows: &[Placed],
+        Batch { prompts, branches }: &Batch,
         site: &str,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let (batch, pos) = (rows.len(), self.inputs.pos());
+        seen: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), Error> {
+        let size = (prompts.len(), self.inputs.pos());
         // Weights are data: edits of them do not need another program.
-        let program_key = (format!("{site}|{}", group_key(shape, &[])), batch);
-        let cached = self.programs.borrow_mut().remove(&program_key);
+        let key = ProgramKey {
+            graph: format!("{site}|{}", group_key(shape, &[])),
+            prompts: prompts.len(),
+            branches: branches.clone(),
+        };
+        let cached = self.programs.borrow_mut().remove(&key);
         let mut program = match cached {
             Some(p) => p,
             None => {
-                let g = patch::record_patched(self.network.architecture(), batch, pos, shape)?;
-                Program::compile(&g, &[patch::present(&g, site)?])?
+                let architecture = self.network.architecture();
+                let (g, read) = patch::record_patched(architecture, size, shape, branches, site)?;
+                Program::compile(&g, &read)?
             }
         };
-        let picked = self.inputs.pick(rows.iter().map(|r| r.input));
-        let leaves = self.edit_leaves(shape, rows)?;
+        let picked = self.inputs.pick(prompts.iter().map(|p| p.input));
+        let leaves = self.edit_leaves(shape, prompts, branches)?;
         let mut bindings = Bindings::new().with_all(self.network.weights()).with_all(edited);
         match &picked {
             Inputs::Tokens { ids, .. } => bindings.bind_index("tokens", ids),
@@ -149,15 +127,25 @@ impl Runner<'_> {
             bindings.bind(name, values);
         }
         program.run(&self.context, &bindings)?;
-        let size = program.output(0).len() / batch.max(1);
-        let out = program.output(0).chunks_exact(size.max(1)).map(<[f32]>::to_vec).collect();
+        let floats = self.site(site)?.size();
+        for (b, branch) in branches.iter().enumerate() {
+            let values = program.output(b);
+            // What no edit reaches all rows of a prompt have in common.
+            let common = values.len() != prompts.len() * branch.times * floats;
+            for (p, prompt) in prompts.iter().enumerate() {
+                for (t, row) in prompt.branches[b].1.iter().enumerate() {
+                    let at = if common { p } else { p * branch.times + t };
+                    seen(row.row, &values[at * floats..(at + 1) * floats]);
+                }
+            }
+        }
         let mut programs = self.programs.borrow_mut();
         let bytes: usize = programs.values().map(Program::buffer_bytes).sum();
         if programs.len() >= MAX_PROGRAMS || bytes + program.buffer_bytes() > MAX_PROGRAM_BYTES {
             programs.clear();
         }
-        programs.insert(program_key, program);
-        Ok(out)
+        programs.insert(key, program);
+        Ok(())
     }
 }
 
@@ -197,10 +185,6 @@ pub(crate) fn group_key(shape: &Shape, weights: &[(Selector, Operation)]) -> Str
     }
     if shape.edges {
         key.push_str("edges;");
-    }
-    if let Some(reader) = &shape.reader {
-        key.push_str(reader);
-        key.push(';');
     }
     if shape.split {
         key.push_str("split;");

@@ -176,6 +176,29 @@ impl Einsum {
         plain.then(|| Self::from_letters(left, right, result, &a, &self.shapes[1]).ok())?
     }
 
+    /// The same for so many variants of each entry of the batch, the first axis of the result: an operand
+    /// that varies has them along a second axis, as has the result, the other is common to them. `None`
+    /// where no operand with a batch is common.
+    pub(crate) fn beside(&self, varied: [bool; 2], times: usize) -> Option<Self> {
+        let batch = self.result.first()?;
+        let unused =
+            |c: &char| ![&self.left, &self.right, &self.result].iter().any(|l| l.contains(c));
+        let letter = ('A'..='Z').find(unused)?;
+        let has = |letters: &[char]| letters.first() == Some(batch);
+        let (mut letters, mut shapes) =
+            ([self.left.clone(), self.right.clone()], self.shapes.clone());
+        let mixed = (0..2).any(|i| !varied[i] && has(&letters[i]));
+        let fits = (0..2).all(|i| !varied[i] || has(&letters[i])) && self.product.section.is_none();
+        for i in (0..2).filter(|&i| varied[i] && fits) {
+            letters[i].insert(1, letter);
+            shapes[i].insert(1, times);
+        }
+        let ([left, right], mut result) = (letters, self.result.clone());
+        result.insert(1, letter);
+        let [a, b] = &shapes;
+        (mixed && fits).then(|| Self::from_letters(left, right, result, a, b).ok())?
+    }
+
     /// The sum of the result along one of its axes, which both operands have in front of what is summed
     /// already: one chain for each index, added from +0 in ascending order.
     pub(crate) fn summed(&self, axis: usize) -> Option<Self> {

@@ -109,6 +109,10 @@ impl Op for Slice {
         Ok(vec![Some(g.derived(Pad { slice: *self, full }, &[dy])?)])
     }
 
+    fn narrowed(&self, _x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        (part.axis != self.axis).then(|| (Arc::new(*self) as Arc<dyn Op>, vec![Some(part.axis)]))
+    }
+
     fn part(&self) -> Option<Part> {
         Some(Part { axis: self.axis, start: self.start, len: self.len })
     }
@@ -191,6 +195,11 @@ impl Op for Concat {
             start += len;
         }
         Ok(out)
+    }
+
+    fn narrowed(&self, x: &[&[usize]], part: Part) -> Option<Narrowed> {
+        let axes = vec![Some(part.axis); x.len()];
+        (part.axis != self.axis).then(|| (Arc::new(*self) as Arc<dyn Op>, axes))
     }
 
     fn jvp(
