@@ -46,8 +46,10 @@ fn polynomial<R: Real, const N: usize>(x: R, c: [f32; N]) -> R {
 /// e^x in every lane: 0 below -104, infinity above 88.73.
 #[inline(always)]
 pub(crate) fn exp_lanes<R: Real>(x: R) -> R {
-    // The bound comes first: `max` and `min` return their second operand when it is NaN.
-    let x = R::splat(-105.0).max(R::splat(90.0).min(x));
+    // The bound comes first: `max` and `min` return their second operand when it is NaN. The lower one is
+    // -254 ln 2, where both factors of 2^n are 0: a result that only rounds to 0 takes a CPU a hundred
+    // cycles, and in softmax all that is masked is one.
+    let x = R::splat(-176.06).max(R::splat(90.0).min(x));
     // x = n ln 2 + r, |r| <= ln(2) / 2.
     let shifted = x.fma(R::splat(LOG2_E), R::splat(ROUND));
     let n = shifted.sub(R::splat(ROUND));

@@ -73,7 +73,18 @@ fn softmax_row<S: Simd>(x: &[f32], y: &mut [f32]) {
         y.fill(0.0);
         return;
     }
-    let sum = exp_row::<S>(x, max, y);
+    // Vectors of nothing but -infinity at the end are +0, which changes no sum.
+    let mut end = x.len();
+    while x[end - 1] == f32::NEG_INFINITY {
+        let start = (end - 1) / LANES * LANES;
+        if max_row::<S>(&x[start..end]) != f32::NEG_INFINITY {
+            break;
+        }
+        end = start;
+    }
+    let (y, nothing) = y.split_at_mut(end);
+    nothing.fill(0.0);
+    let sum = exp_row::<S>(&x[..end], max, y);
     div_row::<S>(y, sum);
 }
 
