@@ -67,6 +67,26 @@ fn is_end_of(s: &[usize], out: &[usize]) -> bool {
     s.len() > ones && out.ends_with(&s[ones..])
 }
 
+/// Axes of an operand, at most, that are looked at as fewer.
+const MOST_AXES: usize = 8;
+
+/// Shapes whose last axes are the same with these as one axis.
+fn joined<'r>(x: [&[usize]; 2], room: &'r mut [[usize; MOST_AXES]; 2]) -> Option<[&'r [usize]; 2]> {
+    let [a, b] = x;
+    let same = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    if same < 2 || a.len().max(b.len()) > MOST_AXES {
+        return None;
+    }
+    let [ra, rb] = room;
+    let join = |s: &[usize], room: &'r mut [usize; MOST_AXES]| {
+        let first = s.len() - same;
+        room[..first].copy_from_slice(&s[..first]);
+        room[first] = s[first..].iter().product();
+        &room[..=first]
+    };
+    Some([join(a, ra), join(b, rb)])
+}
+
 /// A short period is written out to at least this many elements, so that loops are long.
 const PATTERN: usize = 256;
 
@@ -148,7 +168,9 @@ impl Kernel for Binary {
             return;
         }
         // No axis is 0, so the longer one is that of the result.
-        let (sa, sb) = (x[0].shape, x[1].shape);
+        let mut room = [[0; MOST_AXES]; 2];
+        let shapes = [x[0].shape, x[1].shape];
+        let [sa, sb] = joined(shapes, &mut room).unwrap_or(shapes);
         let cols = last(sa).max(last(sb));
         let out = (y.len() / cols, cols, sa.len().max(sb.len()));
         if let (Some(ra), Some(rb)) = (repeat(sa, out), repeat(sb, out)) {
