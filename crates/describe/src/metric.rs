@@ -9,6 +9,9 @@ use flyroom_network::{Edge, EdgeTable, Intervention, Operation, Row};
 use flyroom_organism::Subject;
 use std::collections::BTreeMap;
 
+/// Edges of the rows that are run at once.
+const MOST_EDGES: usize = 1 << 18;
+
 /// What removed edges carry instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reference {
@@ -90,8 +93,32 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
                 })
             })
             .collect();
-        let mut rows = Vec::with_capacity(distinct.len() * self.pairs.len());
-        for set in &distinct {
+        let mut out = vec![vec![0.0; self.pairs.len()]; distinct.len()];
+        let mut first = 0;
+        while first < distinct.len() {
+            // Bounded memory: rows with so many edges at a time.
+            let mut room = MOST_EDGES / self.pairs.len();
+            let fits = |set: &&&[Edge]| {
+                let enough = room > 0;
+                room = room.saturating_sub(set.len() + 1);
+                enough
+            };
+            let sets = distinct[first..].iter().take_while(fits).count().max(1);
+            self.patched(&distinct[first..first + sets], reference, &mut out[first..first + sets])?;
+            first += sets;
+        }
+        Ok(of_set.into_iter().map(|i| out[i].clone()).collect())
+    }
+
+    /// m of each pair for each of some sets of patched edges.
+    fn patched(
+        &self,
+        sets: &[&[Edge]],
+        reference: Reference,
+        out: &mut [Vec<f64>],
+    ) -> Result<(), Error> {
+        let mut rows = Vec::with_capacity(sets.len() * self.pairs.len());
+        for set in sets {
             for &(input, partner) in &self.pairs {
                 let operation = match reference {
                     Reference::Zero => Operation::Zero,
@@ -106,19 +133,17 @@ impl<'s, 'a> CircuitMetric<'s, 'a> {
                 rows.push(Row { input, interventions });
             }
         }
-        let mut out: Vec<Vec<f64>> = Vec::with_capacity(distinct.len());
-        // Bounded memory: the logits of a few sets at a time.
-        let sets_at_once = (1 << 22) / (self.pairs.len() * self.size).max(1) + 1;
-        for rows in rows.chunks(sets_at_once * self.pairs.len()) {
-            let outputs = self.subject.runner.run(rows)?;
-            for set in outputs.chunks(self.pairs.len()) {
-                let m = set.iter().zip(self.direction.chunks(self.size)).map(|(y, d)| {
-                    y.iter().zip(d).map(|(y, d)| f64::from(*y) * f64::from(*d)).sum()
-                });
-                out.push(m.collect());
-            }
-        }
-        Ok(of_set.into_iter().map(|i| out[i].clone()).collect())
+        // What m reads of each output.
+        let read = |d: &[f32]| {
+            let weights = d.iter().map(|&d| f64::from(d)).enumerate();
+            weights.filter(|&(_, d)| d != 0.0).collect::<Vec<_>>()
+        };
+        let read: Vec<_> = self.direction.chunks(self.size).map(read).collect();
+        self.subject.runner.run_each(&rows, "hook_logits", &mut |row, y| {
+            let (set, pair) = (row / self.pairs.len(), row % self.pairs.len());
+            out[set][pair] = read[pair].iter().map(|&(i, d)| f64::from(y[i]) * d).sum();
+        })?;
+        Ok(())
     }
 
     /// Mean m with all edges but those of a circuit patched.

@@ -342,3 +342,108 @@ impl Recording {
 fn downcast<T: 'static>(op: &Arc<dyn Op>) -> Option<&T> {
     (op.as_ref() as &dyn Any).downcast_ref()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bindings, Context, Program, Stream};
+
+    const HEADS: usize = 3;
+
+    /// Attention on x `[batch, 4, 5]` with a residual; the site `q` is `[batch, 4, head, 2]`.
+    fn attention(batch: usize) -> Result<(Graph, Value), Error> {
+        let mut g = Graph::new();
+        let x = g.input("x", &[batch, 4, 5]);
+        let [wq, wk] = ["wq", "wk"].map(|w| g.parameter(w, &[HEADS, 5, 2]));
+        let wo = g.parameter("wo", &[HEADS, 2, 5]);
+        let q = g.einsum("bpd,hdk->bphk", x, wq)?;
+        let q = g.site("q", q);
+        let k = g.einsum("bpd,hdk->bphk", x, wk)?;
+        let scores = g.einsum("bqhk,bphk->bhqp", q, k)?;
+        let scores = g.causal_mask(scores)?;
+        let pattern = g.softmax(scores)?;
+        let z = g.einsum("bhqp,bphk->bqhk", pattern, k)?;
+        let result = g.einsum("bphk,hkd->bphd", z, wo)?;
+        let sum = g.sum_to(result, &[batch, 4, 1, 5])?;
+        let sum = g.reshape(sum, &[batch, 4, 5])?;
+        let y = g.add(x, sum)?;
+        let centred = g.center(y)?;
+        let scale = g.root_mean_square(centred, 1e-5)?;
+        let y = g.div(centred, scale)?;
+        Ok((g, y))
+    }
+
+    fn values(name: &str, n: usize) -> Vec<f32> {
+        let mut out = vec![0.0; n];
+        Stream::new(3, name).block(0).fill_normal(&mut out, 1.0);
+        out
+    }
+
+    fn run(g: &Graph, out: Value, leaves: &[(&str, &[f32])]) -> Result<Vec<f32>, Error> {
+        let weights = ["wq", "wk", "wo"].map(|w| (w, values(w, HEADS * 10)));
+        let mut bindings = Bindings::new();
+        weights.iter().for_each(|(name, w)| bindings.bind(name, w));
+        leaves.iter().for_each(|(name, x)| bindings.bind(name, x));
+        let mut program = Program::compile(g, &[out])?;
+        program.run(&Context::single(), &bindings)?;
+        Ok(program.output(0).to_vec())
+    }
+
+    #[test]
+    fn variants_have_the_bits_of_runs_of_their_own() -> Result<(), Error> {
+        let parts = (0..HEADS).map(|h| Some(Part { axis: 2, start: h, len: 1 })).chain([None]);
+        for part in parts {
+            for (batch, times) in [(1, 1), (1, 3), (2, 1), (2, 3)] {
+                let (plain, y) = attention(batch)?;
+                let heads = part.map_or(HEADS, |p| p.len);
+                let (x, edit) =
+                    (values("x", batch * 20), values("edit", batch * times * 8 * heads));
+                let mut variants = Variants::new(&plain)?;
+                let mut vary = |r: &mut Recording, name: &str, _: Value, now: Option<Varied>| {
+                    let shape = [batch * times, 4, heads, 2];
+                    Ok(match name {
+                        "q" => Some(Varied { value: r.graph.input("edit", &shape), part }),
+                        _ => now,
+                    })
+                };
+                let out = variants.add(times, &mut vary, y)?;
+                let g = variants.finish();
+                let got = run(&g, out, &[("x", &x), ("edit", &edit)])?;
+
+                // The same with one entry and one variant of it at a time.
+                let (one, y) = attention(1)?;
+                for (i, got) in got.chunks(20).enumerate() {
+                    let g = one.edited(&mut |g, name, v| {
+                        if name != "q" {
+                            return Ok(None);
+                        }
+                        let all = (0..HEADS).map(|h| match part {
+                            Some(p) if p.start != h => g.slice(v, 2, h, 1),
+                            _ => {
+                                let e = g.input("edit", &[1, 4, heads, 2]);
+                                g.slice(e, 2, if part.is_some() { 0 } else { h }, 1)
+                            }
+                        });
+                        let all = all.collect::<Result<Vec<_>, _>>()?;
+                        g.concat(&all, 2).map(Some)
+                    })?;
+                    // What is recorded for the edit lies in front of all that follows.
+                    let y = Value(y.0 + (g.len() - one.len()) as u32);
+                    let (x, edit) = (&x[i / times * 20..], &edit[i * 8 * heads..]);
+                    let wanted = run(&g, y, &[("x", &x[..20]), ("edit", &edit[..8 * heads])])?;
+                    assert_eq!(got, wanted, "{part:?}, {batch} x {times}, row {i}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_no_edit_reaches_is_common() -> Result<(), Error> {
+        let (plain, y) = attention(2)?;
+        let mut variants = Variants::new(&plain)?;
+        let out = variants.add(3, &mut |_, _, _, now| Ok(now), y)?;
+        assert_eq!(variants.finish().shape(out), [2, 4, 5]);
+        Ok(())
+    }
+}

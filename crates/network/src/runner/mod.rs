@@ -47,7 +47,7 @@ pub struct Runner<'a> {
     clean: RefCell<BTreeMap<String, Held>>,
     budget: Option<Budget>,
     means: RefCell<BTreeMap<String, Arc<Vec<f32>>>>,
-    programs: RefCell<BTreeMap<ProgramKey, Program>>,
+    programs: RefCell<BTreeMap<ProgramKey, Vec<Program>>>,
     slots: BTreeMap<Receiver, Slot>,
 }
 

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 const MIN_ROWS: usize = 32;
 /// Prompts of one input that a row is tried at, the latest first.
 const TRIED: usize = 8;
+/// Rows of a prompt, at most: what they share is then a small part of their work, and several prompts make
+/// a batch.
+const MOST_OF_PROMPT: usize = 24;
 
 /// An input with what senders of patched edges write instead, and the rows that run on it.
 #[derive(Default)]
@@ -93,7 +96,7 @@ impl Runner<'_> {
         for row in rows {
             let reader = self.reader(&row);
             let same = of_input.entry(row.input).or_default();
-            let fits = |&&p: &&usize| prompts[p].len() < most && prompts[p].takes(&row);
+            let fits = |&&p: &&usize| prompts[p].len() < MOST_OF_PROMPT && prompts[p].takes(&row);
             match same.iter().rev().take(TRIED).find(fits) {
                 Some(&p) => prompts[p].add(reader, row),
                 None => {

@@ -9,8 +9,9 @@ use crate::patch::{self, Edit, Shape};
 use crate::selector::Selector;
 use crate::site::{Axis, Site};
 use crate::{Error, Inputs, Weights};
-use flyroom_tensor::{Bindings, Program};
+use flyroom_tensor::{Bindings, Context, Program};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Compiled graphs that are kept, and the bytes that their buffers may hold together.
 const MAX_PROGRAMS: usize = 256;
@@ -58,8 +59,9 @@ impl Runner<'_> {
             check_bases(&shape)?;
             let edited = self.edited_weights(&weights)?;
             let most = if site == "hook_logits" { self.batch } else { self.inner_batch };
-            for batch in self.batches(rows, most) {
-                self.run_batch(&edited, &shape, &batch, site, seen)?;
+            let batches = self.batches(rows, most);
+            for batches in batches.chunks(self.context.threads()) {
+                self.run_batches(&edited, &shape, batches, site, seen)?;
             }
         }
         Ok(())
@@ -92,60 +94,99 @@ impl Runner<'_> {
         Ok(weights)
     }
 
-    fn run_batch(
+    /// Runs batches side by side, each on a thread of its own if there is more than one.
+    fn run_batches(
         &self,
         edited: &Weights,
         shape: &Shape,
-        Batch { prompts, branches }: &Batch,
+        batches: &[Batch],
         site: &str,
         seen: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<(), Error> {
-        let size = (prompts.len(), self.inputs.pos());
-        // Weights are data: edits of them do not need another program.
-        let key = ProgramKey {
-            graph: format!("{site}|{}", group_key(shape, &[])),
-            prompts: prompts.len(),
-            branches: branches.clone(),
-        };
-        let cached = self.programs.borrow_mut().remove(&key);
-        let mut program = match cached {
-            Some(p) => p,
-            None => {
-                let architecture = self.network.architecture();
-                let (g, read) = patch::record_patched(architecture, size, shape, branches, site)?;
-                Program::compile(&g, &read)?
+        let mut jobs = vec![];
+        for Batch { prompts, branches } in batches {
+            // Weights are data: edits of them do not need another program.
+            let key = ProgramKey {
+                graph: format!("{site}|{}", group_key(shape, &[])),
+                prompts: prompts.len(),
+                branches: branches.clone(),
+            };
+            let program = self.program(&key, shape, site)?;
+            let inputs = self.inputs.pick(prompts.iter().map(|p| p.input));
+            let leaves = self.edit_leaves(shape, prompts, branches)?;
+            jobs.push(Mutex::new(Job { key, program, inputs, leaves, done: Ok(()) }));
+        }
+        let context = if jobs.len() > 1 { &self.context.alone() } else { &self.context };
+        let (own, pool) = (self.network.weights(), &self.context);
+        pool.each(jobs.len(), |i| {
+            // Nobody else has it: a lock that is poisoned is that of a panic that goes on.
+            let mut job = jobs[i].lock().unwrap_or_else(PoisonError::into_inner);
+            job.run(own, edited, context);
+        });
+        let floats = self.site(site)?.size();
+        for (job, Batch { prompts, branches }) in jobs.into_iter().zip(batches) {
+            let job = job.into_inner().unwrap_or_else(PoisonError::into_inner);
+            job.done?;
+            for (b, branch) in branches.iter().enumerate() {
+                let values = job.program.output(b);
+                // What no edit reaches all rows of a prompt have in common.
+                let common = values.len() != prompts.len() * branch.times * floats;
+                for (p, prompt) in prompts.iter().enumerate() {
+                    for (t, row) in prompt.branches[b].1.iter().enumerate() {
+                        let at = if common { p } else { p * branch.times + t };
+                        seen(row.row, &values[at * floats..(at + 1) * floats]);
+                    }
+                }
             }
-        };
-        let picked = self.inputs.pick(prompts.iter().map(|p| p.input));
-        let leaves = self.edit_leaves(shape, prompts, branches)?;
-        let mut bindings = Bindings::new().with_all(self.network.weights()).with_all(edited);
-        match &picked {
+            self.keep(job.key, job.program);
+        }
+        Ok(())
+    }
+
+    /// A program that nobody uses, made anew if there is none.
+    fn program(&self, key: &ProgramKey, shape: &Shape, site: &str) -> Result<Program, Error> {
+        if let Some(program) = self.programs.borrow_mut().get_mut(key).and_then(Vec::pop) {
+            return Ok(program);
+        }
+        let size = (key.prompts, self.inputs.pos());
+        let architecture = self.network.architecture();
+        let (g, read) = patch::record_patched(architecture, size, shape, &key.branches, site)?;
+        Ok(Program::compile(&g, &read)?)
+    }
+
+    /// Keeps a program for later rows.
+    fn keep(&self, key: ProgramKey, program: Program) {
+        let mut programs = self.programs.borrow_mut();
+        let kept = programs.values().flatten();
+        let (count, bytes) =
+            kept.fold((0, 0), |(count, bytes), p| (count + 1, bytes + p.buffer_bytes()));
+        if count >= MAX_PROGRAMS || bytes + program.buffer_bytes() > MAX_PROGRAM_BYTES {
+            programs.clear();
+        }
+        programs.entry(key).or_default().push(program);
+    }
+}
+
+/// A batch about to run.
+struct Job {
+    key: ProgramKey,
+    program: Program,
+    inputs: Inputs,
+    leaves: BTreeMap<String, Vec<f32>>,
+    done: Result<(), flyroom_tensor::Error>,
+}
+
+impl Job {
+    fn run(&mut self, own: &Weights, edited: &Weights, context: &Context) {
+        let mut bindings = Bindings::new().with_all(own).with_all(edited);
+        match &self.inputs {
             Inputs::Tokens { ids, .. } => bindings.bind_index("tokens", ids),
             Inputs::Vectors { values, .. } => bindings.bind("input", values),
         }
-        for (name, values) in &leaves {
+        for (name, values) in &self.leaves {
             bindings.bind(name, values);
         }
-        program.run(&self.context, &bindings)?;
-        let floats = self.site(site)?.size();
-        for (b, branch) in branches.iter().enumerate() {
-            let values = program.output(b);
-            // What no edit reaches all rows of a prompt have in common.
-            let common = values.len() != prompts.len() * branch.times * floats;
-            for (p, prompt) in prompts.iter().enumerate() {
-                for (t, row) in prompt.branches[b].1.iter().enumerate() {
-                    let at = if common { p } else { p * branch.times + t };
-                    seen(row.row, &values[at * floats..(at + 1) * floats]);
-                }
-            }
-        }
-        let mut programs = self.programs.borrow_mut();
-        let bytes: usize = programs.values().map(Program::buffer_bytes).sum();
-        if programs.len() >= MAX_PROGRAMS || bytes + program.buffer_bytes() > MAX_PROGRAM_BYTES {
-            programs.clear();
-        }
-        programs.insert(key, program);
-        Ok(())
+        self.done = self.program.run(context, &bindings);
     }
 }
 

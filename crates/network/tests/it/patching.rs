@@ -76,6 +76,29 @@ fn many_rows_of_one_receiver_give_the_bits_of_each_alone() {
 }
 
 #[test]
+fn every_edge_of_every_prompt_gives_the_bits_of_each_alone() {
+    each(|c, _, runner| {
+        let edges = &runner.edges().unwrap().edges;
+        // Two references of each input: two prompts, so that every receiver has a graph of its own.
+        let one = |i: usize, e: Edge| {
+            row(i % 6, vec![Intervention::edges(vec![e], from((i % 6 + 1 + i / 6) % 6))])
+        };
+        let rows: Vec<Row> = edges.iter().flat_map(|&e| (0..12).map(move |i| one(i, e))).collect();
+        let site = "blocks.1.attn.hook_z";
+        let (out, z) = (runner.run(&rows).unwrap(), runner.run_reading(&rows, site).unwrap());
+        for k in (0..rows.len()).step_by(7) {
+            let alone = std::slice::from_ref(&rows[k]);
+            assert_eq!(bits(&runner.run(alone).unwrap()[0]), bits(&out[k]), "{alone:?} of {c:?}");
+            let wanted = runner.run_reading(alone, site).unwrap();
+            assert_eq!(bits(&wanted[0]), bits(&z[k]), "{site}, {alone:?} of {c:?}");
+        }
+        let cx = Context::new(flyroom_tensor::Kernels::Portable, 3);
+        let other = Runner::new(runner.network(), runner.inputs(), &cx).unwrap();
+        assert_eq!(other.run(&rows).unwrap(), out);
+    });
+}
+
+#[test]
 fn an_edge_patched_with_itself_keeps_negative_zeros() {
     let c = TransformerConfig { n_layers: 0, ..plain() };
     let mut net = network(Architecture::Transformer(c));
