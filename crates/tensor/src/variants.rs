@@ -170,7 +170,7 @@ impl Recording {
     fn reshaped(&mut self, common: Value, v: Varied, to: &[usize]) -> Result<Varied, Error> {
         let from = self.graph.shape(common).to_vec();
         let moved =
-            v.part.map(|p| crate::narrow::through_reshape(&to, &from, p.axis).map(|a| p.of(a)));
+            v.part.map(|p| crate::narrow::through_reshape(to, &from, p.axis).map(|a| p.of(a)));
         let (value, part) = match moved {
             None => (v.value, None),
             Some(Some(part)) => (v.value, Some(part)),
