@@ -75,7 +75,7 @@ fn softmax_row<S: Simd>(x: &[f32], y: &mut [f32]) {
     }
     // Vectors of nothing but -infinity at the end are +0, which changes no sum.
     let mut end = x.len();
-    while x[end - 1] == f32::NEG_INFINITY {
+    while end > LANES && x[end - 1] == f32::NEG_INFINITY {
         let start = (end - 1) / LANES * LANES;
         if max_row::<S>(&x[start..end]) != f32::NEG_INFINITY {
             break;
