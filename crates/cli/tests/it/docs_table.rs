@@ -100,7 +100,7 @@ impl Record {
 
 **Claim.** What the pages say of runs of minutes and hours was measured, and what has not been measured since it was changed is named.
 
-Of {} long checks {} hold, {} fail and {} were not run since they were changed. Of {} specimens whose ids are kept {} were bred anew with the same id,
+Of {} long checks {} hold, {} fail; still to be run since a change: {}. Of {} specimens whose ids are kept {} were bred anew with the same id,
 {} with another one, and {} not yet.
 
 `.ci/run --long FOLDER` runs them. Each result is a line in that folder as soon as it is known, and a run that was broken off goes on; what is there and holds is not run again until its
